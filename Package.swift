@@ -1,0 +1,150 @@
+// swift-tools-version: 6.1
+import PackageDescription
+
+// The house, floor by floor. A room may import the rooms named in its own line and no others:
+// `swift build --explicit-target-dependency-import-check error` refuses the rest (scripts/test runs it).
+//
+// System libraries: Debian and Ubuntu `apt-get install libsimdjson-dev libsqlite3-dev zlib1g-dev`, macOS `brew install simdjson sqlite`.
+
+let strict: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+]
+
+let package = Package(
+    name: "parley",
+    platforms: [.macOS(.v15)],
+    products: [
+        .executable(name: "parley", targets: ["parley"]),
+        .executable(name: "parley-load", targets: ["parley-load"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-nio.git", from: "2.101.0"),
+        .package(url: "https://github.com/apple/swift-nio-extras.git", from: "1.35.0"),
+        .package(url: "https://github.com/apple/swift-http-types.git", from: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-crypto.git", from: "4.5.0"),
+        .package(url: "https://github.com/apple/swift-log.git", from: "1.16.0"),
+        .package(url: "https://github.com/apple/swift-collections.git", from: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-configuration.git", from: "1.4.0"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle.git", from: "2.13.0"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird.git", from: "2.28.0"),
+        .package(url: "https://github.com/groue/GRDB.swift.git", from: "7.10.0"),
+    ],
+    targets: [
+        // The middle: what every room knows.
+        .target(
+            name: "CSimdJSON",
+            linkerSettings: [.linkedLibrary("simdjson")]),
+        .target(
+            name: "Events",
+            dependencies: ["CSimdJSON", .product(name: "Crypto", package: "swift-crypto")],
+            swiftSettings: strict),
+        .target(name: "Conversations", dependencies: ["Events"], swiftSettings: strict),
+
+        // The way in: Gateway → Ingest → Keys.
+        .target(
+            name: "Keys",
+            dependencies: [
+                "Events",
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ],
+            swiftSettings: strict),
+        .target(
+            name: "Ingest",
+            dependencies: [
+                "Events", "Keys",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "DequeModule", package: "swift-collections"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ],
+            swiftSettings: strict),
+        .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"]), .brew(["zlib"])]),
+        .target(
+            name: "Gateway",
+            dependencies: [
+                "CZlib", "Events", "Ingest", "Keys",
+                .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "HummingbirdCore", package: "hummingbird"),
+                .product(name: "HTTPTypes", package: "swift-http-types"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOWebSocket", package: "swift-nio"),
+                .product(name: "NIOHTTPTypes", package: "swift-nio-extras"),
+                .product(name: "NIOHTTPTypesHTTP1", package: "swift-nio-extras"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ],
+            swiftSettings: strict),
+
+        // One dialect each.
+        .target(name: "NativeDoor", dependencies: ["Events"], path: "Sources/Doors/Native", swiftSettings: strict),
+
+        // Where events rest.
+        .target(
+            name: "SQLiteStore",
+            dependencies: [
+                "Events", "Conversations",
+                .product(name: "GRDB", package: "GRDB.swift"),
+                .product(name: "GRDBSQLite", package: "GRDB.swift"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            path: "Sources/Stores/SQLite",
+            swiftSettings: strict),
+
+        // What people see.
+        .target(
+            name: "Review",
+            dependencies: [
+                "Events", "Conversations",
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "HTTPTypes", package: "swift-http-types"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+            ],
+            resources: [.embedInCode("Resources")],
+            swiftSettings: strict),
+        .target(
+            name: "WebSnippet",
+            path: "web-snippet",
+            exclude: ["README.md", "test", "build.js", "size.js", "snippet.js", "loader.js", "snippet.d.ts"],
+            sources: ["WebSnippet.swift"],
+            resources: [.embedInCode("dist")],
+            swiftSettings: strict),
+
+        // The only room that names doors, stream and store.
+        .executableTarget(
+            name: "parley",
+            dependencies: [
+                "Conversations", "Events", "Gateway", "Ingest", "Keys", "NativeDoor", "Review", "SQLiteStore", "WebSnippet",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Configuration", package: "swift-configuration"),
+                .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ],
+            path: "Sources/Server",
+            swiftSettings: strict),
+        .executableTarget(
+            name: "parley-load",
+            dependencies: [
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOWebSocket", package: "swift-nio"),
+            ],
+            path: "Sources/LoadGenerator",
+            swiftSettings: strict),
+        .target(name: "TestKit", dependencies: ["Events", "Conversations"], swiftSettings: strict),
+        .testTarget(name: "SQLiteStoreTests", dependencies: [
+            "SQLiteStore", "TestKit", "Events", "Conversations",
+            .product(name: "GRDB", package: "GRDB.swift"), .product(name: "Logging", package: "swift-log"),
+        ], swiftSettings: strict),
+    ]
+)

@@ -1,0 +1,163 @@
+public import Events
+
+/// A thread as a list shows it.
+public struct ThreadSummary: Sendable, Equatable {
+    public struct Excerpt: Sendable, Equatable {
+        public var id: String
+        public var role: Event.Role
+        /// The first characters of the text.
+        public var text: String
+        public var at: Timestamp
+        public init(id: String, role: Event.Role, text: String, at: Timestamp) {
+            (self.id, self.role, self.text, self.at) = (id, role, text, at)
+        }
+    }
+
+    public var id: String
+    public var status: Event.ThreadPatch.Status
+    public var user: Event.User?
+    public var tags: [String]
+    public var metadata: JSONText?
+    public var messageCount: Int
+    public var firstAt: Timestamp
+    public var lastAt: Timestamp
+    public var first: Excerpt?
+    public var last: Excerpt?
+    public var up: Int
+    public var down: Int
+    public var scores: [Score]
+
+    public init(
+        id: String, status: Event.ThreadPatch.Status, user: Event.User?, tags: [String], metadata: JSONText?, messageCount: Int,
+        firstAt: Timestamp, lastAt: Timestamp, first: Excerpt?, last: Excerpt?, up: Int, down: Int, scores: [Score]
+    ) {
+        self.id = id
+        self.status = status
+        self.user = user
+        self.tags = tags
+        self.metadata = metadata
+        self.messageCount = messageCount
+        self.firstAt = firstAt
+        self.lastAt = lastAt
+        self.first = first
+        self.last = last
+        self.up = up
+        self.down = down
+        self.scores = scores
+    }
+
+    /// The status of a thread, computed when it is read: what a person set last counts until something new arrives;
+    /// without that, a thread is active until the project's time passes without a new item.
+    public static func status(
+        set: (status: Event.ThreadPatch.Status, at: Timestamp)?, lastAt: Timestamp, now: Timestamp, inactiveAfterSeconds: Double
+    ) -> Event.ThreadPatch.Status {
+        if let set, set.at >= lastAt {
+            if set.status == .inactive { return .inactive }
+            return now < set.at.advanced(bySeconds: inactiveAfterSeconds) ? .active : .inactive
+        }
+        return now < lastAt.advanced(bySeconds: inactiveAfterSeconds) ? .active : .inactive
+    }
+}
+
+/// A message or a custom event in its place in a conversation, with all that hangs on it.
+public struct ConversationItem: Sendable, Equatable {
+    public var event: Event
+    public var at: Timestamp
+    public var receivedAt: Timestamp
+    public var provenance: Provenance
+    public var feedback: FeedbackSummary
+    public var scores: [Score]
+    public var runs: [RunNode]
+
+    public init(
+        event: Event, at: Timestamp, receivedAt: Timestamp, provenance: Provenance, feedback: FeedbackSummary = FeedbackSummary(),
+        scores: [Score] = [], runs: [RunNode] = []
+    ) {
+        self.event = event
+        self.at = at
+        self.receivedAt = receivedAt
+        self.provenance = provenance
+        self.feedback = feedback
+        self.scores = scores
+        self.runs = runs
+    }
+}
+
+/// A run with the runs below it.
+public struct RunNode: Sendable, Equatable {
+    public var run: Run
+    public var link: ParentLink
+    public var feedback: FeedbackSummary
+    public var scores: [Score]
+    public var children: [RunNode]
+
+    public init(run: Run, link: ParentLink, feedback: FeedbackSummary = FeedbackSummary(), scores: [Score] = [], children: [RunNode] = []) {
+        self.run = run
+        self.link = link
+        self.feedback = feedback
+        self.scores = scores
+        self.children = children
+    }
+}
+
+/// A stretch of a thread, read back as one conversation.
+public struct Conversation: Sendable, Equatable {
+    public var thread: ThreadSummary
+    public var items: [ConversationItem]
+    /// Runs of the thread that hang under no message.
+    public var looseRuns: [RunNode]
+    /// Where to go on; nil at the end.
+    public var next: String?
+
+    public init(thread: ThreadSummary, items: [ConversationItem], looseRuns: [RunNode], next: String?) {
+        self.thread = thread
+        self.items = items
+        self.looseRuns = looseRuns
+        self.next = next
+    }
+}
+
+/// Hangs runs under what they name.
+public struct RunForest: Sendable {
+    private var children: [String: [RunNode]] = [:]
+    /// The runs that are there, by ID.
+    private var known: Set<String> = []
+    private var roots: [RunNode] = []
+
+    /// - Parameter nodes: runs without their children, each once.
+    public init(_ nodes: [RunNode]) {
+        known = Set(nodes.map(\.run.id))
+        let ordered = nodes.sorted { a, b in
+            (a.run.startedAt ?? a.run.endedAt ?? Timestamp(microseconds: 0), a.run.id)
+                < (b.run.startedAt ?? b.run.endedAt ?? Timestamp(microseconds: 0), b.run.id)
+        }
+        for node in ordered {
+            if node.link == .bound, let parent = node.run.parent { children[parent, default: []].append(node) } else { roots.append(node) }
+        }
+    }
+
+    /// P-BIND-5: a run that carries a message's ID and names no other parent hangs under that message, and what names
+    /// that ID hangs under the run.
+    public func runs(under message: String) -> [RunNode] {
+        if known.contains(message) {
+            let own = (children[message] ?? []).filter { $0.run.id == message } + roots.filter { $0.run.id == message && $0.run.parent == nil }
+            return own.map { grown($0, depth: 0) }
+        }
+        return (children[message] ?? []).map { grown($0, depth: 0) }
+    }
+
+    /// One run with all below it.
+    public func tree(of run: RunNode) -> RunNode { grown(run, depth: 0) }
+
+    /// The roots that hang under none of these messages.
+    public func loose(besides messages: Set<String>) -> [RunNode] {
+        roots.filter { !(messages.contains($0.run.id) && $0.run.parent == nil) }.map { grown($0, depth: 0) }
+    }
+
+    private func grown(_ node: RunNode, depth: Int) -> RunNode {
+        var node = node
+        guard depth < ParentLinks.maximumDepth else { return node }
+        node.children = (children[node.run.id] ?? []).filter { $0.run.id != node.run.id }.map { grown($0, depth: depth + 1) }
+        return node
+    }
+}

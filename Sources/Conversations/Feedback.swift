@@ -1,0 +1,76 @@
+public import Events
+
+/// One voter's standing vote on a target: the last one counts, the history stays in the events.
+public struct Vote: Sendable, Equatable {
+    public var target: String
+    public var voter: String
+    /// nil: taken back.
+    public var thumb: Event.Thumb?
+    public var comment: String?
+    public var at: Timestamp
+    /// The feedback event's ID; settles two votes of the same moment.
+    public var event: String
+
+    public init(target: String, voter: String, thumb: Event.Thumb?, comment: String?, at: Timestamp, event: String) {
+        self.target = target
+        self.voter = voter
+        self.thumb = thumb
+        self.comment = comment
+        self.at = at
+        self.event = event
+    }
+
+    /// P-FB-2: who votes is the named user; without a name it is the thread, which belongs to one visitor.
+    public init?(_ event: Event, at: Timestamp) {
+        guard case .feedback(let feedback) = event.body else { return nil }
+        let voter = event.user.map { "user:" + $0.id } ?? event.thread.map { "thread:" + $0 } ?? "anonymous"
+        self.init(target: feedback.target, voter: voter, thumb: feedback.thumb, comment: feedback.comment, at: at, event: event.id)
+    }
+
+    /// Whether this vote stands after `other`, whichever came first.
+    public func supersedes(_ other: Vote) -> Bool { (at, event) > (other.at, other.event) }
+}
+
+/// The votes on one target, summed up.
+public struct FeedbackSummary: Sendable, Equatable {
+    public var votes: [Vote]
+
+    public init(votes: [Vote] = []) { self.votes = votes.sorted { ($0.at, $0.event) < ($1.at, $1.event) } }
+
+    public var up: Int { votes.count { $0.thumb == .up } }
+    public var down: Int { votes.count { $0.thumb == .down } }
+}
+
+/// A named judgement of a thread, message or run; the last of one name and author counts.
+public struct Score: Sendable, Equatable {
+    public var target: String
+    public var name: String
+    public var value: Double?
+    public var category: String?
+    public var reason: String?
+    public var author: String
+    public var at: Timestamp
+    public var event: String
+
+    public init(
+        target: String, name: String, value: Double?, category: String?, reason: String?, author: String, at: Timestamp, event: String
+    ) {
+        self.target = target
+        self.name = name
+        self.value = value
+        self.category = category
+        self.reason = reason
+        self.author = author
+        self.at = at
+        self.event = event
+    }
+
+    public init?(_ event: Event, at: Timestamp) {
+        guard case .score(let score) = event.body else { return nil }
+        self.init(
+            target: score.target, name: score.name, value: score.value, category: score.category, reason: score.reason,
+            author: score.author ?? "sdk", at: at, event: event.id)
+    }
+
+    public func supersedes(_ other: Score) -> Bool { (at, event) > (other.at, other.event) }
+}

@@ -1,0 +1,118 @@
+public import Events
+
+/// What a list of threads is narrowed to; nil means no matter.
+public struct ThreadFilter: Sendable, Equatable {
+    public enum FeedbackKind: String, Sendable { case up, down, any, none }
+    /// Words that all stand in one message's text.
+    public var words: String?
+    public var user: String?
+    public var tag: String?
+    public var role: Event.Role?
+    public var feedback: FeedbackKind?
+    public var from: Timestamp?
+    public var to: Timestamp?
+    public var status: Event.ThreadPatch.Status?
+    public init() {}
+}
+
+public struct Page<Item: Sendable>: Sendable {
+    public var items: [Item]
+    /// An opaque cursor to the next page; nil at the end.
+    public var next: String?
+    public init(items: [Item], next: String?) { (self.items, self.next) = (items, next) }
+}
+
+/// An event as it was stored, in the order of commit; what export and tail carry.
+public struct StoredEvent: Sendable {
+    public var sequence: Int64
+    public var project: ProjectID
+    public var event: Event
+    public var at: Timestamp
+    public var receivedAt: Timestamp
+    public var source: Source
+    public init(sequence: Int64, project: ProjectID, event: Event, at: Timestamp, receivedAt: Timestamp, source: Source) {
+        self.sequence = sequence
+        self.project = project
+        self.event = event
+        self.at = at
+        self.receivedAt = receivedAt
+        self.source = source
+    }
+}
+
+/// Reads conversations back; a read after a verdict sees what the verdict was about. Search alone follows a little behind.
+public protocol ConversationStore: Sendable {
+    /// Newest activity first. Throws `ReadFailure.badCursor` for a cursor no page gave out.
+    func threads(in project: Project, matching filter: ThreadFilter, limit: Int, after cursor: String?, now: Timestamp) async throws -> Page<ThreadSummary>
+    /// Items in order of time. nil when there is no such thread.
+    func conversation(_ thread: String, in project: Project, limit: Int, after cursor: String?, now: Timestamp) async throws -> Conversation?
+    func message(_ id: String, in project: ProjectID) async throws -> ConversationItem?
+    /// A run with all below it, and the message at its root where there is one.
+    func run(_ id: String, in project: ProjectID) async throws -> (node: RunNode, message: String?)?
+    /// Stored events after a sequence number, in the order of commit; of one project or of all.
+    func events(after sequence: Int64, in project: ProjectID?, limit: Int) async throws -> [StoredEvent]
+    func lastSequence() async throws -> Int64
+    /// Links that wait for their other end, counted.
+    func pendingLinks(in project: ProjectID) async throws -> Int
+}
+
+public enum ReadFailure: Error, Sendable, Equatable { case badCursor }
+
+/// Something in quarantine, with what it was refused for.
+public struct QuarantineItem: Sendable {
+    public struct Difference: Sendable, Equatable {
+        public var field: String
+        public var stored: JSONText?
+        public var received: JSONText?
+        public init(field: String, stored: JSONText?, received: JSONText?) { (self.field, self.stored, self.received) = (field, stored, received) }
+    }
+    public var id: String
+    public var reason: Reason
+    public var field: String?
+    public var message: String
+    public var eventID: String?
+    public var type: String?
+    public var receivedAt: Timestamp
+    public var source: Source
+    public var payload: JSONText
+    /// For a conflict: what the original says otherwise.
+    public var differs: [Difference]
+    public init(
+        id: String, reason: Reason, field: String?, message: String, eventID: String?, type: String?, receivedAt: Timestamp, source: Source,
+        payload: JSONText, differs: [Difference]
+    ) {
+        self.id = id
+        self.reason = reason
+        self.field = field
+        self.message = message
+        self.eventID = eventID
+        self.type = type
+        self.receivedAt = receivedAt
+        self.source = source
+        self.payload = payload
+        self.differs = differs
+    }
+}
+
+public protocol QuarantineStore: Sendable {
+    /// Newest first.
+    func quarantine(in project: ProjectID, reason: Reason?, limit: Int, after cursor: String?) async throws -> Page<QuarantineItem>
+    func quarantineCounts(in project: ProjectID) async throws -> [Reason: Int]
+    func quarantineItems(_ ids: [String], in project: ProjectID) async throws -> [QuarantineItem]
+    func removeQuarantineItems(_ ids: [String], in project: ProjectID) async throws
+}
+
+/// One key's minute in the outcome ledger.
+public struct OutcomeRow: Sendable, Equatable {
+    public var key: String
+    public var minute: Timestamp
+    public var tally: Tally
+    public init(key: String, minute: Timestamp, tally: Tally) { (self.key, self.minute, self.tally) = (key, minute, tally) }
+}
+
+public protocol OutcomeLedger: Sendable {
+    func outcomes(in project: ProjectID, from: Timestamp?, to: Timestamp?) async throws -> [OutcomeRow]
+}
+
+/// All that a store does for the rest of the house.
+public protocol Store: EventSink, ControlStore, ConversationStore, QuarantineStore, OutcomeLedger {}

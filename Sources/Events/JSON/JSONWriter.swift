@@ -1,0 +1,207 @@
+/// Writes minified JSON into bytes; commas are its business, well-formed nesting the caller's.
+public struct JSONWriter: Sendable {
+    public private(set) var bytes: [UInt8] = []
+    private var needsComma = false
+
+    public init() {}
+
+    public var string: String { String(decoding: bytes, as: UTF8.self) }
+
+    public mutating func object(_ write: (inout JSONWriter) throws -> Void) rethrows {
+        open("{")
+        try write(&self)
+        close("}")
+    }
+
+    public mutating func array(_ write: (inout JSONWriter) throws -> Void) rethrows {
+        open("[")
+        try write(&self)
+        close("]")
+    }
+
+    /// A list of values, each written by `write`.
+    public mutating func array<Items: Sequence>(_ items: Items, _ write: (inout JSONWriter, Items.Element) throws -> Void) rethrows {
+        try array { writer in for item in items { try write(&writer, item) } }
+    }
+
+    public mutating func key(_ name: String) {
+        separate()
+        quote(name.utf8)
+        bytes.append(UInt8(ascii: ":"))
+        needsComma = false
+    }
+
+    public mutating func value(_ text: String) { separate(); quote(text.utf8); needsComma = true }
+    public mutating func value(_ number: some BinaryInteger) { scalar(String(number)) }
+    public mutating func value(_ flag: Bool) { scalar(flag ? "true" : "false") }
+    public mutating func value(_ number: Double) {
+        // JSON has no infinities; null is what JSON.stringify writes too.
+        guard number.isFinite else { return null() }
+        scalar(number == number.rounded() && abs(number) < 1e15 ? String(Int64(number)) : "\(number)")
+    }
+    public mutating func value(_ json: JSONText) { separate(); bytes.append(contentsOf: json.bytes); needsComma = true }
+    public mutating func value(_ time: Timestamp) { value(time.description) }
+    public mutating func null() { scalar("null") }
+
+    public mutating func field(_ name: String, _ text: String) { key(name); value(text) }
+    public mutating func field(_ name: String, _ number: some BinaryInteger) { key(name); value(number) }
+    public mutating func field(_ name: String, _ number: Double) { key(name); value(number) }
+    public mutating func field(_ name: String, _ flag: Bool) { key(name); value(flag) }
+    public mutating func field(_ name: String, _ json: JSONText) { key(name); value(json) }
+    public mutating func field(_ name: String, _ time: Timestamp) { key(name); value(time) }
+
+    /// A member that is `null` when there is nothing, for readers that expect it to be there.
+    public mutating func field(orNull name: String, _ text: String?) { key(name); if let text { value(text) } else { null() } }
+    public mutating func field(orNull name: String, _ number: Int64?) { key(name); if let number { value(number) } else { null() } }
+    public mutating func field(orNull name: String, _ number: Double?) { key(name); if let number { value(number) } else { null() } }
+    public mutating func field(orNull name: String, _ flag: Bool?) { key(name); if let flag { value(flag) } else { null() } }
+    public mutating func field(orNull name: String, _ json: JSONText?) { key(name); if let json { value(json) } else { null() } }
+    public mutating func field(orNull name: String, _ time: Timestamp?) { key(name); if let time { value(time) } else { null() } }
+
+    /// A member that is left out when there is nothing.
+    public mutating func field(ifPresent name: String, _ text: String?) { if let text { field(name, text) } }
+    public mutating func field(ifPresent name: String, _ number: Double?) { if let number { field(name, number) } }
+    public mutating func field(ifPresent name: String, _ flag: Bool?) { if let flag { field(name, flag) } }
+    public mutating func field(ifPresent name: String, _ json: JSONText?) { if let json { field(name, json) } }
+    public mutating func field(ifPresent name: String, _ time: Timestamp?) { if let time { field(name, time) } }
+    public mutating func field(ifPresent name: String, _ list: [String]) {
+        if !list.isEmpty { field(name, list) }
+    }
+    public mutating func field(_ name: String, _ list: [String]) { key(name); array(list) { $0.value($1) } }
+
+    /// A line break between the documents of a JSON-lines stream.
+    public mutating func endLine() {
+        bytes.append(UInt8(ascii: "\n"))
+        needsComma = false
+    }
+
+    // MARK: parsed values
+
+    /// Appends a parsed value as it was written; answers whether every object's keys were in sorted order.
+    @discardableResult
+    mutating func append(_ value: JSONValue) -> Bool {
+        switch value.kind {
+        case .object:
+            var inOrder = true
+            var previous: UnsafeBufferPointer<UInt8>?
+            open("{")
+            value.forEachMember { key, member in
+                if let previous, !previous.lexicographicallyPrecedes(key) { inOrder = false }
+                previous = key
+                separate()
+                quote(key)
+                bytes.append(UInt8(ascii: ":"))
+                needsComma = false
+                inOrder = append(member) && inOrder
+            }
+            close("}")
+            return inOrder
+        case .array:
+            var inOrder = true
+            open("[")
+            value.forEachElement { inOrder = append($0) && inOrder }
+            close("]")
+            return inOrder
+        default:
+            appendScalar(value)
+            return true
+        }
+    }
+
+    /// Appends a parsed value with every object's members sorted by the bytes of their keys.
+    mutating func appendSorted(_ value: JSONValue) {
+        switch value.kind {
+        case .object:
+            var members: [(key: UnsafeBufferPointer<UInt8>, value: JSONValue)] = []
+            value.forEachMember { members.append(($0, $1)) }
+            members.sort { $0.key.lexicographicallyPrecedes($1.key) }
+            open("{")
+            for member in members {
+                separate()
+                quote(member.key)
+                bytes.append(UInt8(ascii: ":"))
+                needsComma = false
+                appendSorted(member.value)
+            }
+            close("}")
+        case .array:
+            open("[")
+            value.forEachElement { appendSorted($0) }
+            close("]")
+        default:
+            appendScalar(value)
+        }
+    }
+
+    private mutating func appendScalar(_ value: JSONValue) {
+        if let text = value.utf8 {
+            separate()
+            quote(text)
+            needsComma = true
+        } else if let flag = value.bool {
+            self.value(flag)
+        } else if value.isNull {
+            null()
+        } else if let number = value.unsignedBeyondInt64 {
+            scalar(String(number))
+        } else if let number = value.exactInteger {
+            scalar(String(number))
+        } else if let number = value.double {
+            scalar(number.isFinite ? "\(number)" : "null")
+        }
+    }
+
+    // MARK: pieces
+
+    private mutating func separate() {
+        if needsComma { bytes.append(UInt8(ascii: ",")) }
+    }
+
+    private mutating func open(_ bracket: Unicode.Scalar) {
+        separate()
+        bytes.append(UInt8(ascii: bracket))
+        needsComma = false
+    }
+
+    private mutating func close(_ bracket: Unicode.Scalar) {
+        bytes.append(UInt8(ascii: bracket))
+        needsComma = true
+    }
+
+    private mutating func scalar(_ text: String) {
+        separate()
+        bytes.append(contentsOf: text.utf8)
+        needsComma = true
+    }
+
+    private mutating func quote(_ text: some Collection<UInt8>) {
+        bytes.append(UInt8(ascii: "\""))
+        for byte in text {
+            switch byte {
+            case UInt8(ascii: "\""): bytes.append(contentsOf: #"\""#.utf8)
+            case UInt8(ascii: "\\"): bytes.append(contentsOf: #"\\"#.utf8)
+            case 0x0A: bytes.append(contentsOf: #"\n"#.utf8)
+            case 0x0D: bytes.append(contentsOf: #"\r"#.utf8)
+            case 0x09: bytes.append(contentsOf: #"\t"#.utf8)
+            case 0..<0x20:
+                bytes.append(contentsOf: #"\u00"#.utf8)
+                bytes.append(Self.hex[Int(byte >> 4)])
+                bytes.append(Self.hex[Int(byte & 15)])
+            default: bytes.append(byte)
+            }
+        }
+        bytes.append(UInt8(ascii: "\""))
+    }
+
+    private static let hex = Array("0123456789abcdef".utf8)
+}
+
+extension JSONValue {
+    fileprivate var unsignedBeyondInt64: UInt64? {
+        UInt8(truncatingIfNeeded: tape[index] >> 56) == UInt8(ascii: "u") ? tape[index + 1] : nil
+    }
+
+    fileprivate var exactInteger: Int64? {
+        UInt8(truncatingIfNeeded: tape[index] >> 56) == UInt8(ascii: "l") ? Int64(bitPattern: tape[index + 1]) : nil
+    }
+}

@@ -1,0 +1,71 @@
+/// A project: whose events these are, and what its keys may do.
+public struct Project: Sendable, Equatable {
+    public var number: ProjectID
+    /// The name of record, made once: `prj_…`.
+    public var id: String
+    public var name: String
+    public var settings: Settings
+
+    public init(number: ProjectID, id: String, name: String, settings: Settings = Settings()) {
+        self.number = number
+        self.id = id
+        self.name = name
+        self.settings = settings
+    }
+
+    public struct Settings: Sendable, Equatable {
+        /// Exact origins (`https://shop.example`) or with a left-most wildcard (`https://*.shop.example`); `:*` stands
+        /// for any port. An empty list refuses browsers.
+        public var origins: [String] = []
+        public var allowsMissingOrigin = false
+        public var allowsNullOrigin = false
+        /// Events a second and the burst above it, for each public key and for each address; nil: no limit.
+        public var keyQuota: Quota? = Quota(perSecond: 2000, burst: 20000)
+        public var addressQuota: Quota? = Quota(perSecond: 50, burst: 1000)
+        /// A thread is active until this many seconds pass without a new item.
+        public var inactiveAfterSeconds: Double = 15 * 60
+        public init() {}
+    }
+
+    public struct Quota: Sendable, Equatable {
+        public var perSecond: Double
+        public var burst: Double
+        public init(perSecond: Double, burst: Double) { (self.perSecond, self.burst) = (perSecond, burst) }
+    }
+}
+
+/// A key as the store keeps it: what it opens, never the secret text.
+public struct KeyRecord: Sendable, Equatable {
+    public enum Scope: String, Sendable { case project, workspace }
+
+    /// The public name of the key, shown in lists and kept beside events: `key_…`.
+    public var id: String
+    public var lane: Lane
+    public var scope: Scope
+    /// nil for a workspace key.
+    public var project: ProjectID?
+    /// SHA-256 of the key's text.
+    public var digest: [UInt8]
+    /// The text itself for a public key (it is in every page), else the first characters for people to tell keys apart.
+    public var shown: String
+    public var label: String?
+    public var createdAt: Timestamp
+    public var expiresAt: Timestamp?
+    public var revokedAt: Timestamp?
+
+    public init(
+        id: String, lane: Lane, scope: Scope, project: ProjectID?, digest: [UInt8], shown: String, label: String? = nil,
+        createdAt: Timestamp, expiresAt: Timestamp? = nil, revokedAt: Timestamp? = nil
+    ) {
+        self.id = id
+        self.lane = lane
+        self.scope = scope
+        self.project = project
+        self.digest = digest
+        self.shown = shown
+        self.label = label
+        self.createdAt = createdAt
+        self.expiresAt = expiresAt
+        self.revokedAt = revokedAt
+    }
+}

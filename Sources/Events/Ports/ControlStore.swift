@@ -1,0 +1,25 @@
+/// Projects and keys at rest. Several processes may write it; readers ask for the revision to see that it changed.
+public protocol ControlStore: Sendable {
+    /// A number that grows with every change of a project or key, by any process.
+    func controlRevision() async throws -> Int64
+
+    func projects() async throws -> [Project]
+    /// Throws `ControlFailure.nameTaken` when there is one of that name.
+    func createProject(named name: String, settings: Project.Settings) async throws -> Project
+    func update(_ project: Project) async throws
+
+    func keys() async throws -> [KeyRecord]
+    func insert(_ key: KeyRecord) async throws
+    /// Answers whether a live key of that ID was there.
+    func revokeKey(_ id: String, at time: Timestamp) async throws -> Bool
+
+    /// One-time sign-in tokens and reviewer sessions, by digest.
+    func insertSignIn(_ digest: [UInt8], expiresAt: Timestamp) async throws
+    /// Uses a one-time token up; answers whether it was good.
+    func useSignIn(_ digest: [UInt8], at time: Timestamp) async throws -> Bool
+    func insertReviewSession(_ digest: [UInt8], expiresAt: Timestamp) async throws
+    func hasReviewSession(_ digest: [UInt8], at time: Timestamp) async throws -> Bool
+    func removeReviewSession(_ digest: [UInt8]) async throws
+}
+
+public enum ControlFailure: Error, Sendable, Equatable { case nameTaken(String) }

@@ -1,0 +1,67 @@
+/// Where admitted events are committed: a store, or a stream in front of one.
+public protocol EventSink: Sendable {
+    /// Commits deliveries together and says what became of each event, in order.
+    ///
+    /// P-ACK-2: it returns after commit at the sink's level, or throws and has kept nothing. Verdicts of admitted events
+    /// come back per delivery, followed by those of what it set aside; its tally is booked in the same commit.
+    func append(_ deliveries: [Delivery]) async throws(SinkFailure) -> [[Verdict]]
+}
+
+/// One request's or frame's worth of admitted events on the way to a sink.
+public struct Delivery: Sendable {
+    public var source: Source
+    public var receivedAt: Timestamp
+    public var events: [AdmittedEvent]
+    /// What could not be admitted but is worth keeping.
+    public var setAside: [SetAside]
+    /// What was received and already refused; the sink adds the verdicts it reaches itself.
+    public var tally: Tally
+
+    public init(source: Source, receivedAt: Timestamp, events: [AdmittedEvent], setAside: [SetAside] = [], tally: Tally) {
+        self.source = source
+        self.receivedAt = receivedAt
+        self.events = events
+        self.setAside = setAside
+        self.tally = tally
+    }
+}
+
+/// An event that passed admission.
+public struct AdmittedEvent: Sendable {
+    public var event: Event
+    /// When it happened by our reckoning: the sender's time, with a clock that was off corrected.
+    public var at: Timestamp
+    /// The fingerprint of its content.
+    public var digest: ContentDigest
+
+    public init(event: Event, at: Timestamp, digest: ContentDigest) {
+        (self.event, self.at, self.digest) = (event, at, digest)
+    }
+}
+
+/// Something kept in quarantine: whole, with its reason.
+public struct SetAside: Sendable {
+    public var id: String?
+    public var type: String?
+    public var refusal: Refusal
+    public var payload: JSONText
+
+    public init(id: String?, type: String?, refusal: Refusal, payload: JSONText) {
+        (self.id, self.type, self.refusal, self.payload) = (id, type, refusal, payload)
+    }
+}
+
+/// A sink could not commit. Nothing of the deliveries was kept.
+public struct SinkFailure: Error, Sendable {
+    public enum Cause: Sendable { case unavailable, diskFull }
+    public var cause: Cause
+    public var description: String
+    public init(_ cause: Cause, _ description: String) { (self.cause, self.description) = (cause, description) }
+
+    public var refusal: Refusal {
+        switch cause {
+        case .unavailable: Refusal(.storeUnavailable)
+        case .diskFull: Refusal(.diskFull, retryAfterMilliseconds: 5000)
+        }
+    }
+}
