@@ -1,0 +1,96 @@
+public import Events
+
+/// Which events a lane may write, under which IDs, and when they happened. Pure: no clock, no store.
+public struct Admission: Sendable {
+    /// A sender's clock is corrected when it is further off than this; less may be the way here.
+    static let clockTolerance = 5.0
+
+    public init() {}
+
+    public enum Decision: Sendable {
+        case admitted(AdmittedEvent)
+        case refused(Verdict, SetAside?)
+    }
+
+    public func decide(_ item: Parcel.Item, lane: Lane, sentAt: Timestamp?, receivedAt: Timestamp) -> Decision {
+        switch item {
+        case .refused(let refused):
+            guard let payload = refused.payload else { return .refused(.dropped(refused.refusal), nil) }
+            return aside(refused.refusal, id: refused.id, type: refused.type, payload: payload)
+        case .event(let event):
+            if let refusal = refusal(of: event, lane: lane) {
+                return aside(refusal, id: event.id, type: event.type, payload: event.json())
+            }
+            return .admitted(AdmittedEvent(
+                event: event, at: Self.time(of: event, sentAt: sentAt, receivedAt: receivedAt), digest: ContentDigest(event)))
+        }
+    }
+
+    private func aside(_ refusal: Refusal, id: String?, type: String?, payload: JSONText) -> Decision {
+        .refused(.quarantined(refusal), SetAside(id: id, type: type, refusal: refusal, payload: payload))
+    }
+
+    private func refusal(of event: Event, lane: Lane) -> Refusal? {
+        guard lane == .public else { return nil }
+        // P-LANE-2: what only a backend may say.
+        switch event.body {
+        case .run: return Refusal(.laneForbidden, field: "type", "A public key may not write runs; send them from a backend with the secret key.")
+        case .score: return Refusal(.laneForbidden, field: "type", "A public key may not write scores; send them from a backend with the secret key.")
+        case .thread(let patch) where patch.status != nil:
+            return Refusal(.laneForbidden, field: "status", "A public key may not set a thread's status.")
+        default: break
+        }
+        // P-ID-3: an ID from a page must be hard to guess.
+        return WeakID.refusal(of: event.id)
+    }
+
+    /// P-EVT-5: the sender's time, moved by what its clock was off when it sent, and never in the future.
+    static func time(of event: Event, sentAt: Timestamp?, receivedAt: Timestamp) -> Timestamp {
+        var claimed = event.at
+        if claimed == nil, case .run(let part) = event.body { claimed = part.endedAt ?? part.startedAt }
+        guard var at = claimed else { return receivedAt }
+        if let sentAt {
+            let off = receivedAt.microseconds - sentAt.microseconds
+            if abs(off) > Int64(clockTolerance * 1_000_000) { at.microseconds += off }
+        }
+        return min(at, receivedAt.advanced(bySeconds: clockTolerance))
+    }
+}
+
+/// IDs that others could guess, or that a bug makes for everybody.
+enum WeakID {
+    /// The famous accidents, lower-cased.
+    private static let accidents: Set<String> = [
+        "null", "undefined", "nan", "[object object]", "0", "none", "nil", "true", "false", "id", "uuid",
+        "00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff", "undefined-undefined-undefined",
+    ]
+
+    static func refusal(of id: String) -> Refusal? {
+        guard !accidents.contains(id.lowercased()) else {
+            return Refusal(.weakID, field: "id", "This id is one that many programs make by accident; use a UUID.")
+        }
+        guard bits(of: id) >= 64 else {
+            return Refusal(.weakID, field: "id", "An id from a page needs 64 bits or more: 20 digits, 16 hex digits or 11 letters and digits; a UUID has them.")
+        }
+        return nil
+    }
+
+    /// The most an ID of this length and alphabet can hold, in bits.
+    private static func bits(of id: String) -> Double {
+        var isDigits = true
+        var isHex = true
+        var distinct: Set<UInt8> = []
+        var symbols = 0
+        for byte in id.utf8 where byte != UInt8(ascii: "-") && byte != UInt8(ascii: "_") {
+            symbols += 1
+            if distinct.count < 3 { distinct.insert(byte) }
+            if !(48...57).contains(byte) {
+                isDigits = false
+                if !(97...102).contains(byte | 0x20) { isHex = false }
+            }
+        }
+        // Two symbols over and over are a pattern, not chance.
+        guard distinct.count > 2 else { return 0 }
+        return Double(symbols) * (isDigits ? 3.32 : isHex ? 4 : 5.95)
+    }
+}

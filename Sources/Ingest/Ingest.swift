@@ -1,0 +1,143 @@
+public import Events
+public import Keys
+import Synchronization
+
+/// The way of an event once its door has read it: quota → admission → group commit → verdict.
+public struct Ingest: Sendable {
+    private let keys: KeyRing
+    private let commits: GroupCommit
+    private let admission = Admission()
+    private let unbooked = Unbooked()
+
+    public init(keys: KeyRing, commits: GroupCommit) {
+        self.keys = keys
+        self.commits = commits
+    }
+
+    /// How full the queue in front of the store is, 0...1; credits shrink above one half.
+    public var pressure: Double { commits.pressure }
+
+    /// Admits and commits a parcel; one verdict an item, in order, after commit.
+    public func accept(_ parcel: Parcel, from access: Access, over transport: Transport, receivedAt: Timestamp) async -> [Verdict] {
+        await withCheckedContinuation { continuation in
+            accept(parcel, from: access, over: transport, receivedAt: receivedAt) { continuation.resume(returning: $0) }
+        }
+    }
+
+    /// The same for callers that live on an event loop: `completion` is called once, on any thread. Calls from one
+    /// thread keep their order into the store.
+    public func accept(
+        _ parcel: Parcel, from access: Access, over transport: Transport, receivedAt: Timestamp,
+        completion: @escaping @Sendable ([Verdict]) -> Void
+    ) {
+        guard !parcel.items.isEmpty else { return completion([]) }
+        let source = access.source(over: transport)
+        if let refusal = keys.spend(parcel.items.count, by: access) {
+            let verdicts = [Verdict](repeating: .retry(refusal), count: parcel.items.count)
+            book(verdicts, from: source, receivedAt: receivedAt)
+            return completion(verdicts)
+        }
+        deliver(parcel, from: source, lane: access.lane, receivedAt: receivedAt, completion: completion)
+    }
+
+    /// Sends quarantined items through admission and commit again, with the times and the source they came with.
+    /// - Parameter lane: the lane whose rules apply: an operator may vouch for what a public key was not allowed to say.
+    public func replay(_ items: [Parcel.Item], from source: Source, lane: Lane, receivedAt: Timestamp) async -> [Verdict] {
+        var source = source
+        source.transport = .replay
+        source.lane = lane
+        return await withCheckedContinuation { continuation in
+            deliver(Parcel(items: items), from: source, lane: lane, receivedAt: receivedAt) { continuation.resume(returning: $0) }
+        }
+    }
+
+    private func deliver(
+        _ parcel: Parcel, from source: Source, lane: Lane, receivedAt: Timestamp, completion: @escaping @Sendable ([Verdict]) -> Void
+    ) {
+        // Verdicts in the order of the items; those of admitted events are filled in after commit.
+        var verdicts: [Verdict?] = []
+        verdicts.reserveCapacity(parcel.items.count)
+        var tally = Tally()
+        tally.received = parcel.items.count
+        var admitted: [AdmittedEvent] = []
+        admitted.reserveCapacity(parcel.items.count)
+        var setAside: [SetAside] = []
+        for item in parcel.items {
+            switch admission.decide(item, lane: lane, sentAt: parcel.sentAt, receivedAt: receivedAt) {
+            case .admitted(let event):
+                admitted.append(event)
+                verdicts.append(nil)
+            case .refused(let verdict, let aside):
+                // The sink counts what it sets aside, since only it knows whether quarantine had room.
+                if let aside { setAside.append(aside) } else { tally.count(verdict) }
+                verdicts.append(verdict)
+            }
+        }
+        var delivery = Delivery(source: source, receivedAt: receivedAt, events: admitted, setAside: setAside, tally: tally)
+        delivery.tally.add(unbooked.take(source))
+        let decided = verdicts
+        let owed = delivery.tally
+        commits.submit(delivery) { [unbooked] result in
+            switch result {
+            case .success(let reached):
+                completion(Self.merge(decided, with: reached))
+            case .failure(let failure):
+                // Nothing was kept: everything that was not plainly dropped may come again.
+                let refusal = failure.description == "queue full" ? Refusal(.overloaded) : failure.refusal
+                let answers = decided.map { verdict -> Verdict in
+                    if case .dropped(let why)? = verdict { .dropped(why) } else { .retry(refusal) }
+                }
+                var tally = owed
+                for case .retry(let why) in answers { tally.count(.retry(why)) }
+                unbooked.add(tally, of: source)
+                completion(answers)
+            }
+        }
+    }
+
+    /// Puts the sink's verdicts (admitted events first, then what was set aside) into the places of their items.
+    private static func merge(_ decided: [Verdict?], with reached: [Verdict]) -> [Verdict] {
+        let admittedCount = decided.count { $0 == nil }
+        var admitted = reached[..<min(admittedCount, reached.count)].makeIterator()
+        var aside = reached[min(admittedCount, reached.count)...].makeIterator()
+        return decided.map { verdict in
+            switch verdict {
+            case nil: admitted.next() ?? .retry(Refusal(.internal))
+            case .quarantined?: aside.next() ?? .retry(Refusal(.internal))
+            case let verdict?: verdict
+            }
+        }
+    }
+
+    /// Books a body that could not be read at all as one received and one not kept.
+    public func book(_ refusal: Refusal, from access: Access, over transport: Transport, receivedAt: Timestamp) {
+        book([refusal.reason.isTemporary && refusal.reason != .bodyIncomplete ? .retry(refusal) : .dropped(refusal)],
+            from: access.source(over: transport), receivedAt: receivedAt)
+    }
+
+    private func book(_ verdicts: [Verdict], from source: Source, receivedAt: Timestamp) {
+        var tally = Tally()
+        tally.received = verdicts.count
+        for verdict in verdicts { tally.count(verdict) }
+        tally.add(unbooked.take(source))
+        let owed = tally
+        commits.submit(Delivery(source: source, receivedAt: receivedAt, events: [], tally: tally)) { [unbooked] result in
+            if case .failure = result { unbooked.add(owed, of: source) }
+        }
+    }
+}
+
+/// Tallies of deliveries that could not be committed, kept until one of the same source can. At most one a source;
+/// they are lost with the process, together with the fact that anything was received.
+private final class Unbooked: Sendable {
+    private static let maximumSources = 1000
+    private let tallies = Mutex<[Source: Tally]>([:])
+
+    func add(_ tally: Tally, of source: Source) {
+        tallies.withLock { tallies in
+            if tallies[source] != nil || tallies.count < Self.maximumSources { tallies[source, default: Tally()].add(tally) }
+        }
+    }
+
+    func take(_ source: Source) -> Tally { tallies.withLock { $0.isEmpty ? nil : $0.removeValue(forKey: source) } ?? Tally() }
+}
