@@ -1,0 +1,247 @@
+public import Events
+import Conversations
+import GRDB
+import Synchronization
+
+extension SQLiteStore {
+    /// Commits deliveries in one transaction: one fsync for all of them.
+    public func append(_ deliveries: [Delivery]) async throws(SinkFailure) -> [[Verdict]] {
+        let now = clock.now()
+        lastAppend.withLock { $0 = now }
+        do {
+            return try await pool.write { [self] db in
+                // The cache leaves its box for the transaction: should the commit fail, what it learned is forgotten.
+                var cache = numbers.withLock { box in
+                    let cache = box
+                    box = NumberCache()
+                    return cache
+                }
+                cache.trim()
+                var transaction = AppendTransaction(db: db, configuration: configuration, numbers: cache)
+                let verdicts = try deliveries.map { try transaction.append($0) }
+                try transaction.finish()
+                let learned = transaction.numbers
+                db.afterNextTransaction(onCommit: { _ in self.numbers.withLock { $0 = learned } })
+                return verdicts
+            }
+        } catch let error as DatabaseError where error.resultCode == .SQLITE_FULL {
+            throw SinkFailure(.diskFull, "\(error)")
+        } catch {
+            throw SinkFailure(.unavailable, "\(error)")
+        }
+    }
+}
+
+/// One transaction of appends: inserts events and keeps their folds.
+struct AppendTransaction {
+    let db: Database
+    let configuration: SQLiteStore.Configuration
+    var numbers: NumberCache
+    private var threads: ThreadRows
+    private var outcomes: [OutcomeKey: Int] = [:]
+    /// Props that came in, folded once a user and transaction.
+    private var props: [Int64: [(JSONText, ThreadFold.Place)]] = [:]
+
+    private struct OutcomeKey: Hashable {
+        var project: Int64
+        var minute: Int64
+        var key: String
+        var name: String
+    }
+
+    init(db: Database, configuration: SQLiteStore.Configuration, numbers: NumberCache) {
+        self.db = db
+        self.configuration = configuration
+        self.numbers = numbers
+        threads = ThreadRows(db: db)
+    }
+
+    mutating func append(_ delivery: Delivery) throws -> [Verdict] {
+        var tally = delivery.tally
+        var verdicts: [Verdict] = []
+        verdicts.reserveCapacity(delivery.events.count + delivery.setAside.count)
+        if !delivery.events.isEmpty || !delivery.setAside.isEmpty {
+            let source = try number(of: delivery.source)
+            for event in delivery.events {
+                verdicts.append(try append(event, of: delivery, source: source))
+            }
+            for aside in delivery.setAside {
+                verdicts.append(try setAside(aside, of: delivery, source: source, as: { .quarantined($0) }))
+            }
+        }
+        for verdict in verdicts { tally.count(verdict) }
+        book(tally, of: delivery)
+        return verdicts
+    }
+
+    private mutating func append(_ admitted: AdmittedEvent, of delivery: Delivery, source: Int64) throws -> Verdict {
+        let project = delivery.source.project
+        let event = admitted.event
+        let space = event.idSpace
+        let thread = try event.thread.map { try threads.number(of: $0, in: project) }
+        let person = try event.user.map { try number(of: $0.id, in: project) }
+        var role: Int?
+        var text: String?
+        if case .message(let message) = event.body {
+            role = Event.Role.allCases.firstIndex(of: message.role)
+            if case .text(let content) = message.content { text = content }
+        }
+        let payload = event.json(.besideColumns).bytes
+        let statement = try db.cachedStatement(sql: """
+            INSERT INTO event (project, id, space, part, type, thread, at, received, source, person, role, digest, content, payload)
+            VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO NOTHING
+            """)
+        try statement.execute(arguments: [
+            project.number, event.id, space.rawValue, space == .run ? Blob(admitted.digest.bytes) : Blob([]), event.type, thread,
+            admitted.at.microseconds, delivery.receivedAt.microseconds, source, person, role, Blob(admitted.digest.bytes), text,
+            payload.count > 2 ? String(decoding: payload, as: UTF8.self) : nil,
+        ])
+        guard db.changesCount > 0 else {
+            return try verdictOnRepetition(of: admitted, space: space, delivery: delivery, source: source)
+        }
+        if let name = event.thread { threads.apply(event, at: admitted.at, to: name, in: project) }
+        if let props = event.user?.props, let person {
+            self.props[person, default: []].append((props, ThreadFold.Place(at: admitted.at, id: event.id)))
+        }
+        switch event.body {
+        case .message: try RunLinks(db: db, project: project).messageArrived(event.id, thread: thread)
+        case .run: try RunLinks(db: db, project: project).partArrived(event.id) { [threads] in threads.knownNumber(of: $0, in: project) }
+        case .feedback: try keep(Vote(event, at: admitted.at)!, thread: thread, project: project)
+        case .score: try keep(Score(event, at: admitted.at)!, project: project)
+        default: break
+        }
+        return .stored
+    }
+
+    /// P-ID-4: same ID and same content is a duplicate; other content is a conflict, and the original stands.
+    private mutating func verdictOnRepetition(
+        of admitted: AdmittedEvent, space: Event.IDSpace, delivery: Delivery, source: Int64
+    ) throws -> Verdict {
+        if space == .run { return .duplicate }
+        let original = try db.cachedStatement(sql: "SELECT digest FROM event WHERE project = ? AND id = ? AND space = ? AND part = x''")
+        original.arguments = [delivery.source.project.number, admitted.event.id, space.rawValue]
+        if let digest = try Blob.fetchOne(original), digest.bytes == admitted.digest.bytes { return .duplicate }
+        let refusal = Refusal(.idConflict, field: "id", "The id \(admitted.event.id) was stored before with other content; that one stands.")
+        let aside = SetAside(id: admitted.event.id, type: admitted.event.type, refusal: refusal, payload: admitted.event.json())
+        // The verdict is conflict even where quarantine has no room for the newcomer.
+        _ = try setAside(aside, of: delivery, source: source, as: { .conflict($0) })
+        return .conflict(refusal)
+    }
+
+    private func setAside(_ aside: SetAside, of delivery: Delivery, source: Int64, as verdict: (Refusal) -> Verdict) throws -> Verdict {
+        let project = delivery.source.project.number
+        let total = try Row.fetchOne(
+            db.cachedStatement(sql: "SELECT items, bytes FROM quarantine_total WHERE project = ?"), arguments: [project])
+        if let total, (total[0] as Int) >= configuration.maximumQuarantineItems || (total[1] as Int) >= configuration.maximumQuarantineBytes {
+            return .dropped(Refusal(.quarantineFull))
+        }
+        // The same thing refused twice is kept once.
+        let digest = ContentDigest(Event(
+            id: aside.id ?? "", metadata: aside.payload, body: .other(type: aside.refusal.reason.rawValue)))
+        try db.cachedStatement(sql: """
+            INSERT INTO quarantine (project, digest, reason, field, message, event, type, received, source, payload)
+            VALUES (?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO NOTHING
+            """).execute(arguments: [
+                project, Blob(digest.bytes), aside.refusal.reason.rawValue, aside.refusal.field, aside.refusal.message, aside.id, aside.type,
+                delivery.receivedAt.microseconds, source, aside.payload.string,
+            ])
+        if db.changesCount > 0 {
+            try db.cachedStatement(sql: """
+                INSERT INTO quarantine_total VALUES (?, 1, ?)
+                ON CONFLICT DO UPDATE SET items = items + 1, bytes = bytes + excluded.bytes
+                """).execute(arguments: [project, aside.payload.bytes.count])
+        }
+        return verdict(aside.refusal)
+    }
+
+    // MARK: folds
+
+    private func keep(_ vote: Vote, thread hint: Int64?, project: ProjectID) throws {
+        let standing = try Row.fetchOne(
+            db.cachedStatement(sql: "SELECT at, event FROM vote WHERE project = ? AND target = ? AND voter = ?"),
+            arguments: [project.number, vote.target, vote.voter])
+        if let standing {
+            let other = Vote(
+                target: vote.target, voter: vote.voter, thumb: nil, comment: nil, at: Timestamp(microseconds: standing[0]), event: standing[1])
+            guard vote.supersedes(other) else { return }
+        }
+        let ofTarget = try Int64.fetchOne(
+            db.cachedStatement(sql: "SELECT thread FROM event WHERE project = ? AND id = ? AND space = 0 AND part = x''"),
+            arguments: [project.number, vote.target])
+        try db.cachedStatement(sql: "INSERT OR REPLACE INTO vote VALUES (?,?,?,?,?,?,?,?)").execute(arguments: [
+            project.number, vote.target, vote.voter, vote.thumb.map { $0 == .up ? 1 : -1 }, vote.comment, vote.at.microseconds, vote.event,
+            ofTarget ?? hint,
+        ])
+    }
+
+    private func keep(_ score: Score, project: ProjectID) throws {
+        let standing = try Row.fetchOne(
+            db.cachedStatement(sql: "SELECT at, event FROM score WHERE project = ? AND target = ? AND name = ? AND author = ?"),
+            arguments: [project.number, score.target, score.name, score.author])
+        if let standing, (Timestamp(microseconds: standing[0]), standing[1] as String) >= (score.at, score.event) { return }
+        try db.cachedStatement(sql: "INSERT OR REPLACE INTO score VALUES (?,?,?,?,?,?,?,?,?)").execute(arguments: [
+            project.number, score.target, score.name, score.author, score.value, score.category, score.reason, score.at.microseconds, score.event,
+        ])
+    }
+
+    /// Writes the folds and the ledger; called once, before the commit.
+    mutating func finish() throws {
+        try threads.write()
+        for (person, changes) in props {
+            let stored = try String.fetchOne(db.cachedStatement(sql: "SELECT props FROM person WHERE number = ?"), arguments: [person])
+            var fold = stored.map { PropsFold(stored: Array($0.utf8)) } ?? PropsFold()
+            for (props, place) in changes { fold.apply(props, at: place) }
+            try db.cachedStatement(sql: "UPDATE person SET props = ? WHERE number = ?").execute(arguments: [fold.stored.string, person])
+        }
+        for (key, count) in outcomes {
+            try db.cachedStatement(sql: """
+                INSERT INTO outcome VALUES (?,?,?,?,?) ON CONFLICT DO UPDATE SET count = count + excluded.count
+                """).execute(arguments: [key.project, key.minute, key.key, key.name, count])
+        }
+    }
+
+    private mutating func book(_ tally: Tally, of delivery: Delivery) {
+        let minute = delivery.receivedAt.microseconds / 60_000_000 * 60_000_000
+        func add(_ name: String, _ count: Int) {
+            guard count > 0 else { return }
+            outcomes[OutcomeKey(project: delivery.source.project.number, minute: minute, key: delivery.source.key, name: name), default: 0] += count
+        }
+        add("received", tally.received)
+        for (name, count) in tally.verdicts { add(name.rawValue, count) }
+        for (reason, count) in tally.reasons { add("reason:" + reason.rawValue, count) }
+    }
+
+    // MARK: numbers
+
+    private mutating func number(of source: Source) throws -> Int64 {
+        if let number = numbers.sources[source] { return number }
+        let arguments: StatementArguments = [
+            source.project.number, source.key, source.lane.rawValue, source.origin ?? "", source.transport.rawValue,
+        ]
+        try db.execute(
+            sql: "INSERT INTO source (project, key, lane, origin, transport) VALUES (?,?,?,?,?) ON CONFLICT DO NOTHING", arguments: arguments)
+        let number = try Int64.fetchOne(
+            db, sql: "SELECT number FROM source WHERE project = ? AND key = ? AND lane = ? AND origin = ? AND transport = ?", arguments: arguments)!
+        numbers.sources[source] = number
+        return number
+    }
+
+    private mutating func number(of user: String, in project: ProjectID) throws -> Int64 {
+        let person = NumberCache.Person(project: project, id: user)
+        if let number = numbers.people[person] { return number }
+        try db.execute(sql: "INSERT INTO person (project, id) VALUES (?,?) ON CONFLICT DO NOTHING", arguments: [project.number, user])
+        let number = try Int64.fetchOne(db, sql: "SELECT number FROM person WHERE project = ? AND id = ?", arguments: [project.number, user])!
+        numbers.people[person] = number
+        return number
+    }
+}
+
+/// Bytes for a BLOB column, without Foundation's Data.
+struct Blob: DatabaseValueConvertible {
+    var bytes: [UInt8]
+    init(_ bytes: [UInt8]) { self.bytes = bytes }
+    var databaseValue: DatabaseValue { Data(bytes).databaseValue }
+    static func fromDatabaseValue(_ value: DatabaseValue) -> Blob? { Data.fromDatabaseValue(value).map { Blob(Array($0)) } }
+}
+
+import struct Foundation.Data

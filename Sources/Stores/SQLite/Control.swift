@@ -1,0 +1,150 @@
+public import Events
+import GRDB
+
+extension SQLiteStore {
+    public func controlRevision() async throws -> Int64 {
+        try await pool.read { try Int64.fetchOne($0, sql: "SELECT revision FROM control") ?? 0 }
+    }
+
+    public func projects() async throws -> [Project] {
+        try await pool.read { db in
+            try Row.fetchAll(db, sql: "SELECT number, id, name, settings FROM project ORDER BY number").map { row in
+                Project(number: ProjectID(row[0]), id: row[1], name: row[2], settings: try Project.Settings(stored: row[3]))
+            }
+        }
+    }
+
+    public func createProject(named name: String, settings: Project.Settings) async throws -> Project {
+        let id = "prj_" + String(UInt64.random(in: 1 << 60 ... .max), radix: 36)
+        let now = clock.now()
+        return try await change { db in
+            guard try Int.fetchOne(db, sql: "SELECT 1 FROM project WHERE name = ? OR id = ?", arguments: [name, name]) == nil else {
+                throw ControlFailure.nameTaken(name)
+            }
+            try db.execute(
+                sql: "INSERT INTO project (id, name, settings, created) VALUES (?,?,?,?)",
+                arguments: [id, name, settings.stored, now.microseconds])
+            return Project(number: ProjectID(db.lastInsertedRowID), id: id, name: name, settings: settings)
+        }
+    }
+
+    public func update(_ project: Project) async throws {
+        try await change { db in
+            try db.execute(
+                sql: "UPDATE project SET name = ?, settings = ? WHERE number = ?",
+                arguments: [project.name, project.settings.stored, project.number.number])
+        }
+    }
+
+    public func keys() async throws -> [KeyRecord] {
+        try await pool.read { db in
+            try Row.fetchAll(db, sql: "SELECT * FROM key ORDER BY created, id").map { row in
+                KeyRecord(
+                    id: row["id"], lane: Lane(rawValue: row["lane"])!, scope: KeyRecord.Scope(rawValue: row["scope"])!,
+                    project: (row["project"] as Int64?).map { ProjectID($0) }, digest: (row["digest"] as Blob).bytes, shown: row["shown"],
+                    label: row["label"], createdAt: Timestamp(microseconds: row["created"]),
+                    expiresAt: (row["expires"] as Int64?).map { Timestamp(microseconds: $0) },
+                    revokedAt: (row["revoked"] as Int64?).map { Timestamp(microseconds: $0) })
+            }
+        }
+    }
+
+    public func insert(_ key: KeyRecord) async throws {
+        try await change { db in
+            try db.execute(
+                sql: "INSERT INTO key VALUES (?,?,?,?,?,?,?,?,?,?)",
+                arguments: [
+                    key.id, key.lane.rawValue, key.scope.rawValue, key.project?.number, Blob(key.digest), key.shown, key.label,
+                    key.createdAt.microseconds, key.expiresAt?.microseconds, key.revokedAt?.microseconds,
+                ])
+        }
+    }
+
+    public func revokeKey(_ id: String, at time: Timestamp) async throws -> Bool {
+        try await change { db in
+            try db.execute(sql: "UPDATE key SET revoked = ? WHERE id = ? AND revoked IS NULL", arguments: [time.microseconds, id])
+            return db.changesCount > 0
+        }
+    }
+
+    /// Writes to projects or keys, and tells every process that they changed.
+    private func change<Result: Sendable>(_ write: @Sendable @escaping (Database) throws -> Result) async throws -> Result {
+        try await pool.write { db in
+            let result = try write(db)
+            try db.execute(sql: "UPDATE control SET revision = revision + 1")
+            return result
+        }
+    }
+
+    // MARK: reviewers
+
+    public func insertSignIn(_ digest: [UInt8], expiresAt: Timestamp) async throws {
+        try await pool.write { db in
+            try db.execute(sql: "INSERT INTO sign_in VALUES (?,?)", arguments: [Blob(digest), expiresAt.microseconds])
+        }
+    }
+
+    public func useSignIn(_ digest: [UInt8], at time: Timestamp) async throws -> Bool {
+        try await pool.write { db in
+            try db.execute(sql: "DELETE FROM sign_in WHERE expires <= ?", arguments: [time.microseconds])
+            try db.execute(sql: "DELETE FROM sign_in WHERE digest = ?", arguments: [Blob(digest)])
+            return db.changesCount > 0
+        }
+    }
+
+    public func insertReviewSession(_ digest: [UInt8], expiresAt: Timestamp) async throws {
+        try await pool.write { db in
+            try db.execute(sql: "INSERT INTO review_session VALUES (?,?)", arguments: [Blob(digest), expiresAt.microseconds])
+        }
+    }
+
+    public func hasReviewSession(_ digest: [UInt8], at time: Timestamp) async throws -> Bool {
+        try await pool.read { db in
+            try Int.fetchOne(
+                db, sql: "SELECT 1 FROM review_session WHERE digest = ? AND expires > ?", arguments: [Blob(digest), time.microseconds]) != nil
+        }
+    }
+
+    public func removeReviewSession(_ digest: [UInt8]) async throws {
+        try await pool.write { db in try db.execute(sql: "DELETE FROM review_session WHERE digest = ?", arguments: [Blob(digest)]) }
+    }
+}
+
+extension Project.Settings {
+    /// Their form at rest: a JSON object, in which a quota of `null` means no limit and absence the default.
+    fileprivate var stored: String {
+        var writer = JSONWriter()
+        writer.object { writer in
+            writer.field("origins", origins)
+            writer.field("allowsMissingOrigin", allowsMissingOrigin)
+            writer.field("allowsNullOrigin", allowsNullOrigin)
+            writer.field("inactiveAfterSeconds", inactiveAfterSeconds)
+            for (name, value) in [("keyQuota", keyQuota), ("addressQuota", addressQuota)] {
+                writer.key(name)
+                if let value {
+                    writer.object { $0.field("perSecond", value.perSecond); $0.field("burst", value.burst) }
+                } else {
+                    writer.null()
+                }
+            }
+        }
+        return writer.string
+    }
+
+    fileprivate init(stored text: String) throws {
+        self.init()
+        try JSONDocument.read(Array(text.utf8)) { json in
+            json["origins"]?.forEachElement { if let origin = $0.string { origins.append(origin) } }
+            allowsMissingOrigin = json["allowsMissingOrigin"]?.bool ?? allowsMissingOrigin
+            allowsNullOrigin = json["allowsNullOrigin"]?.bool ?? allowsNullOrigin
+            inactiveAfterSeconds = json["inactiveAfterSeconds"]?.double ?? inactiveAfterSeconds
+            func quota(_ value: JSONValue?, default standard: Project.Quota?) -> Project.Quota? {
+                guard let value else { return standard }
+                guard let rate = value["perSecond"]?.double, let burst = value["burst"]?.double else { return nil }
+                return Project.Quota(perSecond: rate, burst: burst)
+            }
+            keyQuota = quota(json["keyQuota"], default: keyQuota)
+            addressQuota = quota(json["addressQuota"], default: addressQuota)
+        }
+    }
+}

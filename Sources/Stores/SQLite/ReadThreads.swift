@@ -1,0 +1,144 @@
+public import Conversations
+public import Events
+import GRDB
+
+extension SQLiteStore {
+    public func threads(
+        in project: Project, matching filter: ThreadFilter, limit: Int, after cursor: String?, now: Timestamp
+    ) async throws -> Page<ThreadSummary> {
+        var query = ThreadQuery(project: project, now: now)
+        query.narrow(to: filter)
+        if let cursor { try query.start(after: cursor) }
+        return try await pool.read { [query] db in
+            var rows = try Row.fetchAll(db, sql: query.sql, arguments: query.arguments + [limit + 1])
+            var next: String?
+            if rows.count > limit {
+                rows.removeLast()
+                next = rows.last.map { "\($0["last_at"] as Int64)~\($0["number"] as Int64)" }
+            }
+            let reader = ConversationReader(db: db, project: project, now: now)
+            return Page(items: try reader.summaries(rows), next: next)
+        }
+    }
+}
+
+/// The list's SQL, put together from a filter; every value is an argument.
+struct ThreadQuery: Sendable {
+    private var conditions: [String]
+    private(set) var arguments: StatementArguments
+    private let project: Project
+    private let now: Timestamp
+
+    init(project: Project, now: Timestamp) {
+        self.project = project
+        self.now = now
+        conditions = ["t.project = ?"]
+        arguments = [project.number.number]
+    }
+
+    var sql: String {
+        "SELECT t.* FROM thread t WHERE " + conditions.joined(separator: " AND ") + " ORDER BY t.last_at DESC, t.number DESC LIMIT ?"
+    }
+
+    private mutating func add(_ condition: String, _ arguments: StatementArguments = []) {
+        conditions.append(condition)
+        self.arguments += arguments
+    }
+
+    mutating func narrow(to filter: ThreadFilter) {
+        let number = project.number.number
+        if let words = filter.words {
+            add("""
+                t.number IN (SELECT e.thread FROM event e WHERE e.project = ? AND e.sequence IN
+                    (SELECT rowid FROM search WHERE search MATCH ?))
+                """, [number, SearchText.query(words, in: project.number)])
+        }
+        if let user = filter.user { add("t.person = ?", [user]) }
+        if let tag = filter.tag { add("t.number IN (SELECT thread FROM thread_tag WHERE project = ? AND tag = ?)", [number, tag]) }
+        if let role = filter.role { add("t.roles & ? <> 0", [ThreadFold.bit(of: role)]) }
+        switch filter.feedback {
+        case .up?: add("EXISTS (SELECT 1 FROM vote v WHERE v.project = t.project AND v.thread = t.number AND v.thumb = 1)")
+        case .down?: add("EXISTS (SELECT 1 FROM vote v WHERE v.project = t.project AND v.thread = t.number AND v.thumb = -1)")
+        case .any?: add("EXISTS (SELECT 1 FROM vote v WHERE v.project = t.project AND v.thread = t.number AND v.thumb IS NOT NULL)")
+        case .none?: add("NOT EXISTS (SELECT 1 FROM vote v WHERE v.project = t.project AND v.thread = t.number AND v.thumb IS NOT NULL)")
+        case nil: break
+        }
+        if let from = filter.from { add("t.last_at >= ?", [from.microseconds]) }
+        if let to = filter.to { add("t.first_at <= ?", [to.microseconds]) }
+        if let status = filter.status {
+            // The words of ThreadSummary.status, for the index: closed and nothing since, or no activity for the time.
+            let deadline = now.advanced(bySeconds: -project.settings.inactiveAfterSeconds).microseconds
+            add("""
+                (CASE WHEN t.status IS NOT NULL AND t.status_at >= t.last_at
+                    THEN t.status = 'active' AND t.status_at > ? ELSE t.last_at > ? END) = ?
+                """, [deadline, deadline, status == .active])
+        }
+    }
+
+    mutating func start(after cursor: String) throws {
+        let parts = cursor.split(separator: "~").compactMap { Int64($0) }
+        guard parts.count == 2 else { throw ReadFailure.badCursor }
+        add("(t.last_at < ? OR (t.last_at = ? AND t.number < ?))", [parts[0], parts[0], parts[1]])
+    }
+}
+
+extension ConversationReader {
+    /// Characters of a message that a list shows.
+    static let excerptLength = 300
+
+    func summary(of thread: String) throws -> (number: Int64, summary: ThreadSummary)? {
+        let row = try Row.fetchOne(
+            db.cachedStatement(sql: "SELECT * FROM thread WHERE project = ? AND id = ?"), arguments: [project.number.number, thread])
+        guard let row else { return nil }
+        return try summaries([row]).first.map { (row["number"], $0) }
+    }
+
+    func summaries(_ rows: [Row]) throws -> [ThreadSummary] {
+        let ids = rows.flatMap { [$0["first_message"] as String?, $0["last_message"] as String?].compactMap(\.self) }
+        let excerpts = try excerpts(of: ids)
+        let scores = try scores(on: rows.map { $0["id"] })
+        return try rows.map { row in
+            let number: Int64 = row["number"]
+            let fold = ThreadFold(row)
+            let votes = try Row.fetchOne(
+                db.cachedStatement(sql: """
+                    SELECT count(*) FILTER (WHERE thumb = 1), count(*) FILTER (WHERE thumb = -1) FROM vote WHERE project = ? AND thread = ?
+                    """), arguments: [project.number.number, number])!
+            let tags = try String.fetchAll(
+                db.cachedStatement(sql: "SELECT tag FROM thread_tag WHERE project = ? AND thread = ? ORDER BY tag"),
+                arguments: [project.number.number, number])
+            let lastAt = Timestamp(microseconds: row["last_at"])
+            let id: String = row["id"]
+            return ThreadSummary(
+                id: id,
+                status: ThreadSummary.status(
+                    set: fold.status.map { ($0.value, $0.place.at) }, lastAt: lastAt, now: now,
+                    inactiveAfterSeconds: project.settings.inactiveAfterSeconds),
+                user: try fold.user.map { Event.User(id: $0.value, props: try props(of: $0.value)) }, tags: tags,
+                metadata: fold.metadata?.value, messageCount: fold.messageCount, firstAt: Timestamp(microseconds: row["first_at"]),
+                lastAt: lastAt, first: fold.firstMessage.flatMap { excerpts[$0.id] }, last: fold.lastMessage.flatMap { excerpts[$0.id] },
+                up: votes[0], down: votes[1], scores: scores[id] ?? [])
+        }
+    }
+
+    private func props(of user: String) throws -> JSONText? {
+        let stored = try String.fetchOne(
+            db.cachedStatement(sql: "SELECT props FROM person WHERE project = ? AND id = ?"), arguments: [project.number.number, user])
+        return stored.flatMap { PropsFold(stored: Array($0.utf8)).props }
+    }
+
+    private func excerpts(of ids: [String]) throws -> [String: ThreadSummary.Excerpt] {
+        let rows = try Row.fetchAll(
+            db.cachedStatement(sql: """
+                SELECT id, role, at, substr(content, 1, \(Self.excerptLength)), CASE WHEN content IS NULL THEN payload END FROM event
+                WHERE project = ? AND space = 0 AND part = x'' AND id IN (SELECT value FROM json_each(?))
+                """), arguments: [project.number.number, EventRows.list(ids)])
+        var excerpts: [String: ThreadSummary.Excerpt] = [:]
+        for row in rows {
+            let text = (row[3] as String?) ?? (row[4] as String?).map { SearchText.words(ofPayload: $0) } ?? ""
+            excerpts[row[0]] = ThreadSummary.Excerpt(
+                id: row[0], role: Event.Role.allCases[row[1]], text: String(text.prefix(Self.excerptLength)), at: Timestamp(microseconds: row[2]))
+        }
+        return excerpts
+    }
+}

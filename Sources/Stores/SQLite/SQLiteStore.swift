@@ -1,0 +1,135 @@
+public import Conversations
+public import Events
+import Foundation
+import GRDB
+public import Logging
+import Synchronization
+
+/// The embedded store: one SQLite file in WAL mode, one writer, many readers.
+///
+/// `append` commits with `synchronous=FULL`: when it returns, the events survive the death of the process and of the
+/// machine, as far as the disk keeps its word about fsync. Several processes may open the file at once.
+public final class SQLiteStore: Sendable {
+    public struct Configuration: Sendable {
+        /// The writer's page cache, in KiB. SQLite's own 2 MB halves the rate of inserts once the indexes outgrow it.
+        public var writerCacheKiB = 48 * 1024
+        /// Pages in the WAL before they are moved into the file: 16 MiB, so that one move stays short.
+        public var checkpointPages = 4096
+        public var maximumReaders = 4
+        /// Quarantine's bounds for each project; beyond them the newcomer is dropped as `quarantine_full`.
+        public var maximumQuarantineItems = 100_000
+        public var maximumQuarantineBytes = 256 << 20
+        public init() {}
+    }
+
+    /// The file could not be opened; says what to do.
+    public struct OpenFailure: Error, CustomStringConvertible {
+        public var description: String
+    }
+
+    let pool: DatabasePool
+    let configuration: Configuration
+    let clock: WallClock
+    let logger: Logger
+    let path: String
+    /// Numbers the writer has looked up; only the writer's transactions use it, one at a time.
+    let numbers = Mutex(NumberCache())
+    /// When events were last appended, for the search index to keep out of the way.
+    let lastAppend = Mutex(Timestamp(microseconds: 0))
+
+    public init(directory: String, configuration: Configuration = Configuration(), clock: WallClock = .system, logger: Logger) throws {
+        self.configuration = configuration
+        self.clock = clock
+        self.logger = logger
+        path = directory + "/parley.sqlite"
+        do {
+            try FileManager.default.createDirectory(
+                atPath: directory, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
+        } catch {
+            throw OpenFailure(description: "The data folder \(directory) can't be made: \(error.localizedDescription). Choose another with --data, or mend its rights.")
+        }
+        guard FileManager.default.isWritableFile(atPath: directory) else {
+            throw OpenFailure(description: "The data folder \(directory) is not writable for this user. Choose another with --data, or mend its rights.")
+        }
+        var options = GRDB.Configuration()
+        options.maximumReaderCount = configuration.maximumReaders
+        options.busyMode = .timeout(10)
+        options.prepareDatabase { db in
+            try db.execute(sql: "PRAGMA temp_store = MEMORY; PRAGMA cache_size = -4096")
+        }
+        do {
+            pool = try DatabasePool(path: path, configuration: options)
+            try Migrations.migrator.migrate(pool)
+            try pool.writeWithoutTransaction { db in
+                // P-ACK-1: GRDB sets NORMAL when it opens a pool, so FULL has to come after.
+                try db.execute(sql: """
+                    PRAGMA synchronous = FULL;
+                    PRAGMA wal_autocheckpoint = \(configuration.checkpointPages);
+                    PRAGMA cache_size = -\(configuration.writerCacheKiB);
+                    """)
+            }
+        } catch let error as DatabaseError {
+            throw OpenFailure(description: Self.advice(on: error, path: path))
+        }
+    }
+
+    private static func advice(on error: DatabaseError, path: String) -> String {
+        switch error.resultCode {
+        case .SQLITE_NOTADB, .SQLITE_CORRUPT:
+            "\(path) is damaged or is no Parley database (\(error.message ?? "")). Restore it from a backup, or move it away to start anew."
+        case .SQLITE_FULL: "The disk of \(path) is full. Free some space and start again."
+        case .SQLITE_READONLY, .SQLITE_CANTOPEN, .SQLITE_PERM: "\(path) can't be opened for writing. Mend its rights or the folder's."
+        case .SQLITE_BUSY: "\(path) is locked by another program. End that one, or wait for it."
+        default: "\(path) can't be opened: \(error.message ?? "error \(error.resultCode.rawValue)")."
+        }
+    }
+
+    public func close() throws { try pool.close() }
+
+    /// Looks the file over: damage, WAL, and the level an ack stands for.
+    public func examine() async throws -> [(check: String, isFine: Bool, detail: String)] {
+        let damage = try await pool.read { try String.fetchOne($0, sql: "PRAGMA quick_check(1)") ?? "no answer" }
+        let (journal, synchronous) = try await pool.writeWithoutTransaction { db in
+            (try String.fetchOne(db, sql: "PRAGMA journal_mode") ?? "", try Int.fetchOne(db, sql: "PRAGMA synchronous") ?? -1)
+        }
+        return [
+            ("database is sound", damage == "ok", damage == "ok" ? path : damage),
+            ("write-ahead log is on", journal == "wal", journal),
+            ("an ack means on disk (synchronous=FULL)", synchronous == 2, "synchronous=\(synchronous)"),
+        ]
+    }
+}
+
+extension SQLiteStore: Store {}
+
+extension SQLiteStore {
+    /// One step of the search index, for tests that cannot wait for it.
+    package func indexNextForTests() async throws -> Int { try await indexNext() }
+
+    /// How SQLite would run these statements, a line each.
+    package func plansForTests(of statements: [String]) async throws -> [String] {
+        try await pool.read { db in
+            try statements.map { sql in
+                try Row.fetchAll(db, sql: "EXPLAIN QUERY PLAN " + sql).map { $0["detail"] as String }.joined(separator: "; ")
+            }
+        }
+    }
+}
+
+/// Numbers of sources and users, which never change once given.
+struct NumberCache {
+    struct Person: Hashable {
+        var project: ProjectID
+        var id: String
+    }
+    /// Past this many a cache starts anew: about 10 MB.
+    static let maximum = 50_000
+
+    var sources: [Source: Int64] = [:]
+    var people: [Person: Int64] = [:]
+
+    mutating func trim() {
+        if sources.count > Self.maximum { sources.removeAll() }
+        if people.count > Self.maximum { people.removeAll() }
+    }
+}

@@ -1,0 +1,103 @@
+import Events
+import GRDB
+import Logging
+import Synchronization
+
+extension SQLiteStore {
+    /// Events indexed in one go: short enough that a commit waiting behind it isn't late.
+    private static let indexChunk = 256
+
+    /// Follows the commits with the search index until cancelled.
+    ///
+    /// While events keep coming it waits, so that acks don't; it is never further behind than the load lasts.
+    public func runIndexer() async throws {
+        while !Task.isCancelled {
+            let indexed: Int
+            do {
+                indexed = try await indexNext()
+            } catch {
+                logger.warning("search index could not follow; trying again", metadata: ["error": "\(error)"])
+                indexed = 0
+            }
+            let isBusy = clock.now().microseconds - lastAppend.withLock { $0.microseconds } < 100_000
+            if indexed < Self.indexChunk {
+                try? await Task.sleep(for: .milliseconds(200))
+            } else if isBusy {
+                try? await Task.sleep(for: .milliseconds(50))
+            }
+        }
+    }
+
+    /// Indexes the next events; answers how many there were.
+    func indexNext() async throws -> Int {
+        let (from, isWaiting) = try await pool.read { db in
+            let from = try Int64.fetchOne(db, sql: "SELECT indexed FROM search_state") ?? 0
+            return (from, try Int64.fetchOne(db, sql: "SELECT max(sequence) FROM event") ?? 0 > from)
+        }
+        guard isWaiting else { return 0 }
+        return try await pool.write { db in
+            let rows = try Row.fetchAll(
+                db.cachedStatement(sql: "SELECT sequence, project, space, content, payload FROM event WHERE sequence > ? ORDER BY sequence LIMIT ?"),
+                arguments: [from, Self.indexChunk])
+            guard let last = rows.last else { return 0 }
+            // Another process may have been here in the meantime.
+            try db.execute(sql: "UPDATE search_state SET indexed = ? WHERE indexed = ?", arguments: [last[0] as Int64, from])
+            guard db.changesCount > 0 else { return rows.count }
+            let insert = try db.cachedStatement(sql: "INSERT INTO search (rowid, scope, words) VALUES (?,?,?)")
+            for row in rows where (row[2] as Int) == Event.IDSpace.message.rawValue {
+                let text = (row[3] as String?) ?? (row[4] as String?).map { SearchText.words(ofPayload: $0) } ?? ""
+                guard !text.isEmpty else { continue }
+                try insert.execute(arguments: [row[0] as Int64, SearchText.scope(ProjectID(row[1])), SearchText.spaced(text)])
+            }
+            return rows.count
+        }
+    }
+}
+
+/// Text as the search index takes it.
+enum SearchText {
+    static func scope(_ project: ProjectID) -> String { "p\(project.number)" }
+
+    /// Words that all must occur, the last as a beginning; within one project. Nothing a person types is syntax.
+    static func query(_ words: String, in project: ProjectID) -> String {
+        let terms = words
+            .split(whereSeparator: \.isWhitespace).filter { $0.contains { $0.isLetter || $0.isNumber } }.prefix(16).map { term in
+            "\"" + spaced(String(term)).replacing("\"", with: " ") + "\""
+        }
+        let matching = terms.isEmpty ? "\"\"" : terms.joined(separator: " AND ") + "*"
+        return "scope:\(scope(project)) AND words:(\(matching))"
+    }
+
+    /// Ideographs, kana and syllables are set apart, since their scripts put no spaces between words: a run of them is
+    /// then found as a phrase, wherever it begins.
+    static func spaced(_ text: String) -> String {
+        guard text.unicodeScalars.contains(where: isUnspaced) else { return text }
+        var spaced = String.UnicodeScalarView()
+        for scalar in text.unicodeScalars {
+            guard isUnspaced(scalar) else { spaced.append(scalar); continue }
+            spaced.append(contentsOf: [" ", scalar, " "])
+        }
+        return String(spaced)
+    }
+
+    private static func isUnspaced(_ scalar: Unicode.Scalar) -> Bool {
+        switch scalar.value {
+        case 0x0E00...0x0EFF, 0x1000...0x109F, 0x1780...0x17FF, 0x3040...0x30FF, 0x3400...0x9FFF, 0xF900...0xFAFF, 0x20000...0x3FFFF: true
+        default: false
+        }
+    }
+
+    /// The texts of content blocks, one after the other.
+    static func words(ofPayload payload: String) -> String {
+        var words = ""
+        func collect(_ value: JSONValue, isText: Bool) {
+            if isText, let text = value.string { words += words.isEmpty ? text : " " + text }
+            value.forEachElement { collect($0, isText: isText || $0.kind == .string) }
+            value.forEachMember { key, member in collect(member, isText: key.equals("text") || key.equals("content")) }
+        }
+        try? JSONDocument.read(Array(payload.utf8)) { json in
+            if let content = json["content"] { collect(content, isText: false) }
+        }
+        return words
+    }
+}

@@ -1,0 +1,102 @@
+import Conversations
+import Events
+import GRDB
+
+/// The threads that a transaction touches: read once, folded in memory, written once.
+struct ThreadRows {
+    struct Name: Hashable {
+        var project: ProjectID
+        var id: String
+    }
+
+    private struct Entry {
+        var number: Int64
+        var isNew: Bool
+        var isChanged = false
+        var fold: ThreadFold
+        var knownTags: Set<String>
+    }
+
+    let db: Database
+    private var entries: [Name: Entry] = [:]
+    private var nextNumber: Int64?
+
+    init(db: Database) { self.db = db }
+
+    /// The number of a thread, given now if it is new. A thread that nothing is stored in is not written.
+    mutating func number(of id: String, in project: ProjectID) throws -> Int64 {
+        let name = Name(project: project, id: id)
+        if let entry = entries[name] { return entry.number }
+        if let row = try Row.fetchOne(
+            db.cachedStatement(sql: "SELECT * FROM thread WHERE project = ? AND id = ?"), arguments: [project.number, id]) {
+            let number: Int64 = row["number"]
+            entries[name] = Entry(number: number, isNew: false, fold: ThreadFold(row), knownTags: [])
+            return number
+        }
+        // Nobody else writes during a transaction, so the next number is ours.
+        let number = try nextNumber ?? (Int64.fetchOne(db, sql: "SELECT max(number) FROM thread") ?? 0) + 1
+        nextNumber = number + 1
+        entries[name] = Entry(number: number, isNew: true, fold: ThreadFold(), knownTags: [])
+        return number
+    }
+
+    func knownNumber(of id: String, in project: ProjectID) -> Int64? { entries[Name(project: project, id: id)]?.number }
+
+    mutating func apply(_ event: Event, at: Timestamp, to id: String, in project: ProjectID) {
+        entries[Name(project: project, id: id)]!.fold.apply(event, at: at)
+        entries[Name(project: project, id: id)]!.isChanged = true
+    }
+
+    func write() throws {
+        for (name, entry) in entries where entry.isChanged {
+            let fold = entry.fold
+            let sql = entry.isNew
+                ? """
+                INSERT INTO thread (messages, roles, first_at, last_at, first_message_at, first_message, last_message_at, last_message,
+                    active_at, person, person_at, person_event, status, status_at, status_event, metadata, metadata_at, metadata_event,
+                    number, project, id) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)
+                """
+                : """
+                UPDATE thread SET messages = ?, roles = ?, first_at = ?, last_at = ?, first_message_at = ?, first_message = ?,
+                    last_message_at = ?, last_message = ?, active_at = ?, person = ?, person_at = ?, person_event = ?, status = ?,
+                    status_at = ?, status_event = ?, metadata = ?, metadata_at = ?, metadata_event = ?
+                WHERE number = ? AND project = ? AND id = ?
+                """
+            try db.cachedStatement(sql: sql).execute(arguments: [
+                fold.messageCount, fold.roles, fold.firstAt!.microseconds, (fold.lastAt ?? fold.firstAt!).microseconds,
+                fold.firstMessage?.at.microseconds, fold.firstMessage?.id, fold.lastMessage?.at.microseconds, fold.lastMessage?.id,
+                fold.lastAt?.microseconds, fold.user?.value, fold.user?.place.at.microseconds, fold.user?.place.id,
+                fold.status?.value.rawValue, fold.status?.place.at.microseconds, fold.status?.place.id,
+                fold.metadata?.value.string, fold.metadata?.place.at.microseconds, fold.metadata?.place.id,
+                entry.number, name.project.number, name.id,
+            ])
+            for tag in fold.tags {
+                try db.cachedStatement(sql: "INSERT INTO thread_tag VALUES (?,?,?) ON CONFLICT DO NOTHING")
+                    .execute(arguments: [name.project.number, tag, entry.number])
+            }
+        }
+    }
+}
+
+extension ThreadFold {
+    /// A thread's fold as it stands in its row; tags are only ever added, so they stay in their table.
+    init(_ row: Row) {
+        self.init()
+        func place(_ column: String, id: String) -> Place? {
+            guard let at: Int64 = row[column], let id: String = row[id] else { return nil }
+            return Place(at: Timestamp(microseconds: at), id: id)
+        }
+        messageCount = row["messages"]
+        roles = row["roles"]
+        firstAt = Timestamp(microseconds: row["first_at"])
+        lastAt = (row["active_at"] as Int64?).map { Timestamp(microseconds: $0) }
+        firstMessage = place("first_message_at", id: "first_message")
+        lastMessage = place("last_message_at", id: "last_message")
+        if let place = place("person_at", id: "person_event"), let name: String = row["person"] { user = Latest(name, place) }
+        if let place = place("status_at", id: "status_event"), let text: String = row["status"],
+            let value = Event.ThreadPatch.Status(rawValue: text) { status = Latest(value, place) }
+        if let place = place("metadata_at", id: "metadata_event"), let text: String = row["metadata"] {
+            metadata = Latest(JSONText(trusted: Array(text.utf8)), place)
+        }
+    }
+}

@@ -1,0 +1,101 @@
+import Conversations
+import Events
+import Foundation
+import GRDB
+import Logging
+import SQLiteStore
+import TestKit
+import Testing
+
+@Suite("SQLite store")
+struct SQLiteStoreTests {
+    let directory = NSTemporaryDirectory() + "parley-store-" + UUID().uuidString
+    let store: SQLiteStore
+
+    init() throws { store = try SQLiteStore(directory: directory, logger: Logger(label: "test")) }
+
+    private func withProject(_ body: (Project) async throws -> Void) async throws {
+        let project = try await store.createProject(named: "test", settings: .init())
+        try await body(project)
+        try store.close()
+        try FileManager.default.removeItem(atPath: directory)
+    }
+
+    @Test("keeps the contract of every store", arguments: StoreContract.all)
+    func contract(_ clause: StoreContract.Clause) async throws {
+        try await withProject { try await clause.holds(for: store, in: $0) }
+    }
+
+    @Test("commits with synchronous=FULL, whatever the pool set when it opened")
+    func synchronous() async throws {
+        try await withProject { _ in
+            let checks = try await store.examine()
+            #expect(checks.count == 3)
+            for check in checks { #expect(check.isFine, "\(check.check): \(check.detail)") }
+        }
+    }
+
+    @Test("finds words in messages, in any script, and nothing of another project")
+    func search() async throws {
+        try await withProject { project in
+            let other = try await store.createProject(named: "other", settings: .init())
+            let texts = ["The refund never arrived", "你好，我想退货", "wie geht's \"quoted\" AND (OR)", "Çok güzel"]
+            for (number, text) in texts.enumerated() {
+                _ = try await store.append([Sample.delivery([Sample.message(Sample.id(number), thread: "t-\(number)", text)], project: project.number)])
+            }
+            _ = try await store.append([Sample.delivery([Sample.message(Sample.id(9), thread: "t-9", "refund")], project: other.number)])
+            while try await store.indexNextForTests() > 0 {}
+            func find(_ words: String) async throws -> [String] {
+                var filter = ThreadFilter()
+                filter.words = words
+                return try await store.threads(in: project, matching: filter, limit: 10, after: nil, now: Sample.time(20)).items.map(\.id)
+            }
+            #expect(try await find("refund") == ["t-0"])
+            #expect(try await find("arrived ref") == ["t-0"])
+            #expect(try await find("退货") == ["t-1"])
+            #expect(try await find("\"quoted\" AND (") == ["t-2"])
+            #expect(try await find("guzel") == ["t-3"])
+            #expect(try await find("nothing") == [])
+            #expect(try await find("*") == [])
+        }
+    }
+
+    @Test("drops what quarantine has no room for, and says so")
+    func quarantineBounds() async throws {
+        var configuration = SQLiteStore.Configuration()
+        configuration.maximumQuarantineItems = 2
+        let small = try SQLiteStore(directory: directory + "-small", configuration: configuration, logger: Logger(label: "test"))
+        let project = try await small.createProject(named: "test", settings: .init())
+        let asides = (0..<3).map { SetAside(id: "\($0)", type: "message", refusal: Refusal(.weakID), payload: JSONText(trusted: Array("{\"n\":\($0)}".utf8))) }
+        let verdicts = try await small.append([Sample.delivery([], project: project.number, setAside: asides)])[0]
+        #expect(verdicts.map(\.name) == [.quarantined, .quarantined, .dropped])
+        #expect(verdicts[2].refusal?.reason == .quarantineFull)
+        try await StoreContract.law(small, project)
+    }
+
+    @Test("says what to do about a file that is no database")
+    func brokenFile() throws {
+        let folder = directory + "-broken"
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        try Data(repeating: 0x41, count: 8192).write(to: URL(fileURLWithPath: folder + "/parley.sqlite"))
+        #expect(throws: SQLiteStore.OpenFailure.self) { try SQLiteStore(directory: folder, logger: Logger(label: "test")) }
+    }
+
+    @Test("reads use an index: no query of the hot routes scans a table")
+    func queryPlans() async throws {
+        try await withProject { project in
+            let plans = try await store.plansForTests(of: [
+                "SELECT t.* FROM thread t WHERE t.project = 1 ORDER BY t.last_at DESC, t.number DESC LIMIT 50",
+                "SELECT 1 FROM event WHERE project = 1 AND id = 'x' AND space = 0 AND part = x''",
+                """
+                SELECT * FROM event e WHERE e.project = 1 AND e.thread = 1
+                    AND e.type NOT IN ('run', 'feedback', 'score', 'thread', 'identify', 'client_report')
+                    AND (e.at > 1 OR (e.at = 1 AND e.id > 'x')) ORDER BY e.at, e.id LIMIT 10
+                """,
+                "SELECT id FROM run WHERE project = 1 AND parent = 'x'",
+                "UPDATE vote SET thread = 1 WHERE project = 1 AND target = 'x' AND thread IS NOT 1",
+            ])
+            for plan in plans { #expect(!plan.contains("SCAN"), "\(plan)") }
+        }
+    }
+}
