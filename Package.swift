@@ -142,9 +142,27 @@ let package = Package(
             path: "Sources/LoadGenerator",
             swiftSettings: strict),
         .target(name: "TestKit", dependencies: ["Events", "Conversations"], swiftSettings: strict),
-        .testTarget(name: "SQLiteStoreTests", dependencies: [
-            "SQLiteStore", "TestKit", "Events", "Conversations",
-            .product(name: "GRDB", package: "GRDB.swift"), .product(name: "Logging", package: "swift-log"),
-        ], swiftSettings: strict),
+
+        // Tests mirror the rooms.
+        .testTarget(
+            name: "SQLiteStoreTests",
+            dependencies: [
+                "SQLiteStore", "TestKit", "Events", "Conversations",
+                .product(name: "GRDB", package: "GRDB.swift"), .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: strict),
+        .testTarget(
+            name: "GatewayTests",
+            dependencies: [
+                "CZlib", "Events", "Gateway", "Ingest", "Keys",
+                .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "HTTPTypes", package: "swift-http-types"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOWebSocket", package: "swift-nio"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ],
+            swiftSettings: strict),
     ]
 )

@@ -44,7 +44,7 @@ public struct Admission: Sendable {
         return WeakID.refusal(of: event.id)
     }
 
-    /// P-EVT-5: the sender's time, moved by what its clock was off when it sent, and never in the future.
+    /// P-TIME-3: the sender's time, moved by what its clock was off when it sent, and never in the future.
     static func time(of event: Event, sentAt: Timestamp?, receivedAt: Timestamp) -> Timestamp {
         var claimed = event.at
         if claimed == nil, case .run(let part) = event.body { claimed = part.endedAt ?? part.startedAt }

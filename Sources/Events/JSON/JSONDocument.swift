@@ -64,7 +64,8 @@ private final class ParserPool: Sendable {
 
     func take() -> ParserLease {
         if let lease = idle.withLock({ $0.popLast() }) { return lease }
-        guard let parser = parley_json_create(JSONDocument.maximumDepth) else { fatalError("no memory for a JSON parser") }
+        // simdjson refuses a document that reaches the depth it is given, ours one that passes it.
+        guard let parser = parley_json_create(JSONDocument.maximumDepth + 1) else { fatalError("no memory for a JSON parser") }
         return ParserLease(parser: parser)
     }
 

@@ -1,6 +1,6 @@
 /// The JSON form of an event: what senders of the native protocol write, what quarantine keeps and stores read back.
 extension Event {
-    /// The bounds of an event's fields (protocol, P-EVT-3), in characters unless said otherwise.
+    /// The bounds of an event's fields (protocol, P-LIMIT-4), in characters unless said otherwise.
     public enum Bounds {
         public static let id = 128
         public static let name = 200
@@ -37,10 +37,7 @@ extension Event {
             guard user != nil else { throw Refusal(.missingField, field: "user.id", "identify needs user.id.") }
             body = .identify
         case "client_report":
-            guard let reasons = try fields.object("reasons") else {
-                throw Refusal(.missingField, field: "reasons", "client_report needs reasons: an object of counts.")
-            }
-            body = .clientReport(reasons: reasons)
+            body = .clientReport(reasons: try fields.counts("reasons"))
         case "run":
             body = .run(try fields.run())
         case "score":
@@ -48,6 +45,7 @@ extension Event {
         default:
             body = .other(type: type)
         }
+        try fields.refuseReserved()
         unknown = fields.rest()
     }
 }
@@ -79,6 +77,15 @@ private struct FieldReader {
     }
 
     mutating func has(_ name: StaticString) -> Bool { members.contains { $0.key.equals(name) } }
+
+    /// P-EVT-6: what only the server may say can't be said in a payload.
+    func refuseReserved() throws(Refusal) {
+        let reserved: [StaticString] = ["lane", "key", "origin", "transport", "identity", "receivedAt", "provenance"]
+        for member in members where !member.known && reserved.contains(where: { member.key.equals($0) }) {
+            let name = String(decoding: member.key, as: UTF8.self)
+            throw Refusal(.reservedField, field: name, "\(name) is set by the server only; leave it out.")
+        }
+    }
 
     /// The members nobody asked for, as an object.
     func rest() -> JSONText? {
@@ -132,6 +139,21 @@ private struct FieldReader {
     mutating func object(_ name: StaticString) throws(Refusal) -> JSONText? {
         guard let value = take(name), !value.isNull else { return nil }
         guard value.kind == .object else { throw Refusal(.invalidField, field: "\(name)", "\(name) must be an object.") }
+        return JSONText(value)
+    }
+
+    /// An object of whole numbers from 0.
+    mutating func counts(_ name: StaticString) throws(Refusal) -> JSONText {
+        guard let value = take(name), !value.isNull else {
+            throw Refusal(.missingField, field: "\(name)", "\(name) is required: an object of counts.")
+        }
+        guard value.kind == .object else { throw Refusal(.invalidField, field: "\(name)", "\(name) must be an object of counts.") }
+        try value.forEachMember { (key: UnsafeBufferPointer<UInt8>, count: JSONValue) throws(Refusal) in
+            guard let number = count.integer, number >= 0 else {
+                let path = "\(name)." + String(decoding: key, as: UTF8.self)
+                throw Refusal(.invalidField, field: path, "\(path) must be a whole number from 0.")
+            }
+        }
         return JSONText(value)
     }
 

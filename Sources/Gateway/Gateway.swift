@@ -1,0 +1,112 @@
+public import Events
+public import Hummingbird
+public import Ingest
+public import Keys
+public import Logging
+import NIOCore
+import HummingbirdCore
+public import ServiceLifecycle
+import HTTPTypes
+
+/// The way in: sockets and HTTP on one port, bounded bodies, CORS, drain on shutdown. Knows no vendor and no database.
+///
+/// A request goes key → body → door → ingest → door → answer (`DoorRoute`). A socket does the same in frames, on its
+/// event loop, as its session says (`SocketHandler`, `Session`). Everything either of them refuses has a `Reason`, an
+/// answer and a counter.
+public struct Gateway: Sendable {
+    let doors: [any Door]
+    let ingest: Ingest
+    let keys: KeyRing
+    let configuration: Configuration
+    let clock: WallClock
+    let logger: Logger
+    let ready: @Sendable () async -> Bool
+
+    let counters = Counters()
+    let draining = Draining()
+    let sockets: Sockets
+    let gate: ConnectionGate
+
+    /// - Parameter ready: whether everything behind the gateway will take traffic; asked by `/readyz`.
+    public init(
+        doors: [any Door], ingest: Ingest, keys: KeyRing, configuration: Configuration = Configuration(), clock: WallClock = .system,
+        logger: Logger, ready: @escaping @Sendable () async -> Bool = { true }
+    ) {
+        self.doors = doors
+        self.ingest = ingest
+        self.keys = keys
+        self.configuration = configuration
+        self.clock = clock
+        self.logger = logger
+        self.ready = ready
+        sockets = Sockets(drainSeconds: configuration.drainSeconds)
+        gate = ConnectionGate(burst: configuration.socketBurst, perSecond: configuration.socketsPerSecond)
+    }
+
+    /// Adds the doors' entrances and the operations' addresses. Other rooms add theirs to the same router.
+    public func routes(into router: Router<GatewayContext>) {
+        for door in doors {
+            for entrance in door.entrances {
+                DoorRoute(
+                    door: door, entrance: entrance, ingest: ingest, keys: keys, addresses: addresses, clock: clock, counters: counters
+                ).add(to: router)
+            }
+        }
+        upgrades.add(to: router)
+        OperationsRoutes(ready: ready, ingest: ingest, counters: counters, draining: draining).add(to: router)
+    }
+
+    /// The server, to be run among the other services; list it behind those it needs, so that it goes first at shutdown.
+    ///
+    /// - Parameter onRunning: called once with the port it listens on.
+    public func service(router: Router<GatewayContext>, onRunning: @escaping @Sendable (Int) async -> Void = { _ in }) -> some Service {
+        let answering = Answering(base: router.buildResponder(), counters: counters, methods: methods)
+        let upgrades = upgrades
+        let application = Application(
+            responder: answering,
+            server: HTTPServerBuilder { responder in
+                GatewayChannel(responder: responder, pace: pace, keepAlive: .seconds(configuration.keepAliveSeconds), upgrades: upgrades, reception: reception)
+            },
+            configuration: ApplicationConfiguration(
+                address: .hostname(configuration.host, port: configuration.port),
+                backlog: 1024,  // a wave of reconnects waits here rather than being refused
+                availableConnectionsDelegate: .maximum(configuration.maximumConnections, logger: logger)),
+            onServerRunning: { channel in await onRunning(channel.localAddress?.port ?? 0) },
+            logger: logger)
+        return GatewayService(application: application, draining: draining, sockets: sockets, drainSeconds: configuration.drainSeconds, logger: logger)
+    }
+
+    // MARK: parts
+
+    private var addresses: ClientAddress { ClientAddress(trustedProxies: configuration.trustedProxies) }
+
+    private var upgrades: SocketUpgrades {
+        SocketUpgrades(
+            doors: doors.compactMap { $0 as? any SocketDoor }, addresses: addresses,
+            gate: gate, draining: draining)
+    }
+
+    private var reception: SocketReception {
+        SocketReception(
+            ingest: ingest, keys: keys, addresses: addresses, clock: clock, counters: counters, sockets: sockets,
+            configuration: configuration.session)
+    }
+
+    private var pace: RequestGuard.Pace {
+        RequestGuard.Pace(
+            head: .milliseconds(Int64(configuration.headerTimeoutSeconds * 1000)),
+            idle: .milliseconds(Int64(configuration.bodyIdleSeconds * 1000)),
+            total: .milliseconds(Int64(configuration.bodyTotalSeconds * 1000)))
+    }
+
+    /// The addresses of the gateway's own routes.
+    private var methods: [String: [HTTPRequest.Method]] {
+        var methods: [String: [HTTPRequest.Method]] = [:]
+        for path in OperationsRoutes.paths { methods[path] = [.get] }
+        for door in doors {
+            for entrance in door.entrances { methods[entrance.path] = [.post, .options] }
+            if let door = door as? any SocketDoor { methods[door.socketPath] = [.get] }
+        }
+        return methods
+    }
+}

@@ -1,0 +1,50 @@
+import Events
+import HTTPTypes
+import Hummingbird
+import HummingbirdCore
+import Logging
+import NIOHTTP1
+
+/// The last word on every answer: our words for what no route took, headers that browsers obey, and the count.
+struct Answering<Base: HTTPResponder>: HTTPResponder where Base.Context == GatewayContext {
+    let base: Base
+    let counters: Counters
+    /// The methods of the gateway's own addresses, to tell a wrong method from a wrong address.
+    let methods: [String: [HTTPRequest.Method]]
+
+    func respond(to request: Request, context: GatewayContext) async throws -> Response {
+        var response: Response
+        do {
+            response = try await base.respond(to: request, context: context)
+            if context.endpointPath == "NotFound" { response = unmatched(request) }
+        } catch let error as HTTPParserError {
+            // The connection's own business: the server says 400 and closes.
+            throw error
+        } catch {
+            context.logger.error("a route failed", metadata: ["error": "\(error)", "route": "\(context.endpointPath ?? "none")"])
+            response = Refusal(.internal).response()
+        }
+        harden(&response)
+        if request.headers[.connection]?.lowercased() == "close" { response.headers[.connection] = "close" }
+        counters.countRequest(context.endpointPath ?? "NotFound", method: request.method.rawValue, status: response.status.code)
+        return response
+    }
+
+    private func unmatched(_ request: Request) -> Response {
+        guard let allowed = methods[request.uri.path] else { return Refusal(.notFound).response() }
+        let names = allowed.map(\.rawValue).joined(separator: ", ")
+        var response = Refusal(.methodNotAllowed, "This address takes \(names).").response()
+        response.headers[.allow] = names
+        return response
+    }
+
+    /// What a route did not set itself: nothing is sniffed, framed, run or kept.
+    private func harden(_ response: inout Response) {
+        response.headers[.xContentTypeOptions] = "nosniff"
+        if response.headers[.referrerPolicy] == nil { response.headers[.referrerPolicy] = "no-referrer" }
+        if response.headers[.contentSecurityPolicy] == nil {
+            response.headers[.contentSecurityPolicy] = "default-src 'none'; frame-ancestors 'none'"
+        }
+        if response.headers[.cacheControl] == nil { response.headers[.cacheControl] = "no-store" }
+    }
+}

@@ -1,0 +1,92 @@
+import HTTPTypes
+import Hummingbird
+import Keys
+
+/// The parts of a request head that say who knocks, from whichever parser they come.
+struct KnockHeaders {
+    var authorization: String?
+    var apiKey: String?
+    var origin: String?
+    var project: String?
+    var forwarded: [String]
+    /// The text behind `?`.
+    var query: Substring
+}
+
+extension Knock {
+    /// - Parameter onlyFromQuery: a beacon can set no header, so one that is there belongs to something else.
+    init(_ head: KnockHeaders, peer: String, addresses: ClientAddress, onlyFromQuery: Bool = false) {
+        let fromHeader = onlyFromQuery ? nil : Self.bearer(head.authorization) ?? head.apiKey
+        self.init(
+            key: fromHeader ?? QueryText(head.query)["key"],
+            origin: Origin(header: head.origin),
+            address: addresses.resolve(peer: peer, forwarded: head.forwarded),
+            project: head.project ?? QueryText(head.query)["project"])
+    }
+
+    /// The scheme's name is case-insensitive (RFC 9110, section 11.1).
+    private static func bearer(_ header: String?) -> String? {
+        guard let header, header.utf8.count > 7, header.prefix(7).lowercased() == "bearer " else { return nil }
+        let key = header.dropFirst(7).drop { $0 == " " }
+        return key.isEmpty ? nil : String(key)
+    }
+}
+
+extension KnockHeaders {
+    init(_ request: HTTPRequest) {
+        let fields = request.headerFields
+        self.init(
+            authorization: fields[.authorization], apiKey: fields[.apiKey], origin: fields[.origin],
+            project: fields[.parleyProject], forwarded: fields[values: .forwardedFor],
+            query: QueryText.behindQuestionMark(request.path ?? ""))
+    }
+}
+
+/// The query of a URL, read one name at a time.
+struct QueryText {
+    let text: Substring
+
+    init(_ text: Substring) { self.text = text }
+
+    static func behindQuestionMark(_ target: String) -> Substring {
+        guard let mark = target.firstIndex(of: "?") else { return "" }
+        return target[target.index(after: mark)...].prefix { $0 != "#" }
+    }
+
+    /// The first value of that name, decoded; nil when it is not there or empty.
+    subscript(_ name: String) -> String? {
+        for pair in text.split(separator: "&") {
+            guard let equals = pair.firstIndex(of: "="), pair[..<equals] == name else { continue }
+            let value = pair[pair.index(after: equals)...]
+            return value.isEmpty ? nil : Self.decoded(value)
+        }
+        return nil
+    }
+
+    /// Percent-decoded; `+` is a space (application/x-www-form-urlencoded). What is no escape stays as it is.
+    private static func decoded(_ text: Substring) -> String {
+        guard text.utf8.contains(where: { $0 == UInt8(ascii: "%") || $0 == UInt8(ascii: "+") }) else { return String(text) }
+        var bytes: [UInt8] = []
+        var rest = text.utf8[...]
+        while let byte = rest.popFirst() {
+            if byte == UInt8(ascii: "%"), let escaped = UInt8(String(rest.prefix(2)) ?? "", radix: 16), rest.count >= 2 {
+                bytes.append(escaped)
+                rest = rest.dropFirst(2)
+            } else {
+                bytes.append(byte == UInt8(ascii: "+") ? UInt8(ascii: " ") : byte)
+            }
+        }
+        return String(decoding: bytes, as: UTF8.self)
+    }
+}
+
+extension HTTPField.Name {
+    static let apiKey = HTTPField.Name("X-API-Key")!
+    static let parleyProject = HTTPField.Name("Parley-Project")!
+    static let forwardedFor = HTTPField.Name("X-Forwarded-For")!
+    static let rateLimitLimit = HTTPField.Name("RateLimit-Limit")!
+    static let rateLimitRemaining = HTTPField.Name("RateLimit-Remaining")!
+    static let rateLimitReset = HTTPField.Name("RateLimit-Reset")!
+    static let referrerPolicy = HTTPField.Name("Referrer-Policy")!
+    static let webSocketVersion = HTTPField.Name("Sec-WebSocket-Version")!
+}

@@ -1,0 +1,31 @@
+import Events
+import HTTPTypes
+import Hummingbird
+import Ingest
+import NIOCore
+
+/// Where machines ask how we are: alive, taking traffic, and what was counted.
+struct OperationsRoutes: Sendable {
+    let ready: @Sendable () async -> Bool
+    let ingest: Ingest
+    let counters: Counters
+    let draining: Draining
+
+    static let paths = ["/healthz", "/readyz", "/metrics", ReasonsPage.path]
+
+    func add(to router: Router<GatewayContext>) {
+        router.get("/healthz") { _, _ in Self.text("ok\n") }
+        router.get("/readyz") { _, _ in
+            if draining.hasBegun { return Refusal(.draining).response() }
+            return await ready() ? Self.text("ready\n") : Refusal(.storeUnavailable).response()
+        }
+        router.get("/metrics") { _, _ in
+            Self.text(counters.prometheusText(pressure: ingest.pressure), type: "text/plain; version=0.0.4; charset=utf-8")
+        }
+        router.get(RouterPath(ReasonsPage.path)) { _, _ in ReasonsPage.response() }
+    }
+
+    private static func text(_ text: String, type: String = "text/plain; charset=utf-8") -> Response {
+        Response(status: .ok, headers: [.contentType: type], body: ResponseBody(byteBuffer: ByteBuffer(string: text)))
+    }
+}

@@ -1,0 +1,37 @@
+import Events
+import HTTPTypes
+import Hummingbird
+import NIOCore
+
+extension Refusal {
+    /// The answer to a request that no door speaks for.
+    func response(status: Int? = nil) -> Response {
+        var writer = JSONWriter()
+        writer.object { writer in
+            writer.key("error")
+            writer.object { writer in
+                writer.field("code", reason.rawValue)
+                writer.field("message", message)
+                writer.field(ifPresent: "field", field)
+                writer.field("temporary", reason.isTemporary)
+                if let retryAfterMilliseconds { writer.field("retryAfterMs", retryAfterMilliseconds) }
+                writer.field("doc", reason.documentation)
+            }
+        }
+        var response = Response(Reply(status: status ?? reason.httpStatus, body: writer.bytes, retryAfterSeconds: retryAfterSeconds))
+        if reason == .unauthorized { response.headers[.wwwAuthenticate] = "Bearer" }
+        return response
+    }
+
+    /// Whole seconds for `Retry-After`, rounded up.
+    var retryAfterSeconds: Int? { retryAfterMilliseconds.map { Int(($0 + 999) / 1000) } }
+}
+
+extension Response {
+    init(_ reply: Reply) {
+        self.init(status: HTTPResponse.Status(code: reply.status), body: ResponseBody(byteBuffer: ByteBuffer(bytes: reply.body)))
+        headers[.contentType] = reply.contentType
+        headers[.contentLength] = String(reply.body.count)
+        if let seconds = reply.retryAfterSeconds { headers[.retryAfter] = String(seconds) }
+    }
+}

@@ -1,0 +1,89 @@
+import Hummingbird
+import HummingbirdCore
+import Logging
+import NIOCore
+import NIOHTTP1
+import NIOHTTPTypes
+import NIOHTTPTypesHTTP1
+import NIOWebSocket
+
+/// One accepted connection: HTTP for the router, or a socket once it has upgraded.
+struct GatewayChannel: ServerChildChannel, HTTPChannelHandler {
+    enum Outcome: Sendable {
+        case http(NIOAsyncChannel<HTTPRequestPart, HTTPResponsePart>)
+        /// Its handler does the rest on the event loop; no task stays with it.
+        case socket
+    }
+
+    struct Value: ServerChildChannelValue {
+        let channel: any Channel
+        let outcome: EventLoopFuture<Outcome>
+    }
+
+    let responder: HTTPChannelHandler.Responder
+    let pace: RequestGuard.Pace
+    let keepAlive: Duration
+    let upgrades: SocketUpgrades
+    let reception: SocketReception
+
+    /// As the common servers have it: more is an attack or a mistake.
+    private static let headLimits: NIOHTTPDecoderLimitConfiguration = {
+        var limits = NIOHTTPDecoderLimitConfiguration()
+        limits.maxHeaderFieldSize = 16 * 1024
+        limits.maxHeaderListSize = 64 * 1024
+        limits.maxHeaderFieldCount = 100
+        return limits
+    }()
+
+    func setup(channel: any Channel, logger: Logger) -> EventLoopFuture<Value> {
+        channel.eventLoop.makeCompletedFuture {
+            let pipeline = channel.pipeline.syncOperations
+            let encoder = HTTPResponseEncoder()
+            let decoder = ByteToMessageHandler(HTTPRequestDecoder(leftOverBytesStrategy: .forwardBytes, limitConfiguration: Self.headLimits))
+            let requests = RequestGuard(pace: pace, upgrades: upgrades)
+            // The guard leaves before the decoder does, which then hands on bytes that are no longer HTTP.
+            let upgrade = NIOTypedHTTPServerUpgradeHandler<Outcome>(
+                httpEncoder: encoder, extraHTTPHandlers: [requests, decoder],
+                upgradeConfiguration: .init(upgraders: [upgrader], notUpgradingCompletionHandler: { configureHTTP($0, logger: logger) }))
+            try pipeline.addHandlers([encoder, decoder, requests, upgrade])
+            return Value(channel: channel, outcome: upgrade.upgradeResultFuture)
+        }
+    }
+
+    func handle(value: Value, logger: Logger) async {
+        do {
+            switch try await value.outcome.get() {
+            case .http(let channel): await handleHTTP(asyncChannel: channel, logger: logger)
+            case .socket: break
+            }
+        } catch {
+            // It ended before its first request did.
+            value.channel.close(promise: nil)
+        }
+    }
+
+    private var upgrader: NIOTypedWebSocketServerUpgrader<Outcome> {
+        NIOTypedWebSocketServerUpgrader(
+            maxFrameSize: reception.configuration.maximumFrameBytes,
+            enableAutomaticErrorHandling: false,
+            shouldUpgrade: { channel, head in
+                guard let door = upgrades.door(at: head.uri) else { return channel.eventLoop.makeSucceededFuture(nil) }
+                return channel.eventLoop.makeSucceededFuture(SocketReception.responseHeaders(to: head, for: door))
+            },
+            upgradePipelineHandler: { channel, head in
+                channel.eventLoop.makeCompletedFuture {
+                    guard let door = upgrades.door(at: head.uri) else { throw ChannelError.inappropriateOperationForState }
+                    try reception.receive(channel, head: head, door: door)
+                    return .socket
+                }
+            })
+    }
+
+    private func configureHTTP(_ channel: any Channel, logger: Logger) -> EventLoopFuture<Outcome> {
+        channel.eventLoop.makeCompletedFuture {
+            try channel.pipeline.syncOperations.addHandler(HTTP1ToHTTPServerCodec(secure: false))
+            try channel.pipeline.syncOperations.addHandler(HTTPConnectionStateHandler(idleTimeout: keepAlive, logger: logger))
+            return .http(try NIOAsyncChannel(wrappingChannelSynchronously: channel, configuration: .init(isOutboundHalfClosureEnabled: true)))
+        }
+    }
+}

@@ -1,0 +1,221 @@
+import Events
+import Ingest
+import Keys
+import NIOCore
+import NIOWebSocket
+
+/// One open socket on its event loop: frames in, session, frames out.
+///
+/// Bound to the loop of its channel; only completions of ingest come from elsewhere, and hop back first.
+final class SocketHandler: ChannelDuplexHandler {
+    typealias InboundIn = WebSocketFrame
+    typealias OutboundIn = WebSocketFrame
+    typealias OutboundOut = WebSocketFrame
+
+    /// How the socket was let in. A refusal is told on the socket, where a page can read it.
+    enum Entry: Sendable {
+        case access(Access)
+        case refused(Refusal)
+        case unsupportedVersion
+    }
+
+    private let reception: SocketReception
+    private let door: any SocketDoor
+    private let entry: Entry
+    private var session: Session
+    private var messages: MessageAssembler
+    private var context: ChannelHandlerContext?
+    private var isReadHeld = false
+    private var hasSentClose = false
+
+    init(reception: SocketReception, door: any SocketDoor, entry: Entry) {
+        self.reception = reception
+        self.door = door
+        self.entry = entry
+        session = Session(id: "s_" + String(UInt64.random(in: .min ... .max), radix: 36), configuration: reception.configuration, at: Self.now(reception))
+        messages = MessageAssembler(maximumBytes: reception.configuration.maximumFrameBytes)
+    }
+
+    // MARK: the channel
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        self.context = context
+        reception.counters.socketOpened()
+        reception.sockets.add(self, on: context.eventLoop)
+        switch entry {
+        case .access:
+            perform(session.opened(pressure: reception.ingest.pressure, at: now))
+        case .refused(let refusal):
+            perform(session.accessLost(refusal, at: now))
+        case .unsupportedVersion:
+            perform(session.end(with: .unsupportedVersion, Refusal(.badRequest, "The subprotocol spoken here is \(door.subprotocol)."), at: now))
+        }
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) {
+        guard self.context != nil else { return }
+        self.context = nil
+        reception.sockets.remove(self, on: context.eventLoop)
+        reception.counters.socketClosed(code: session.closeCode?.rawValue)
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        let frame = unwrapInboundIn(data)
+        guard !session.isClosing || frame.opcode == .connectionClose else { return }
+        session.heard(at: now)
+        switch messages.take(frame) {
+        case .nothing: break
+        case .text(let bytes): text(bytes)
+        case .ping(let bytes): pong(bytes)
+        case .close(let code): peerClosed(code)
+        case .violation(let code, let message): violated(code, message)
+        }
+    }
+
+    /// Bytes that wait for the store are bounded by reading no further (Configuration.maximumUncommittedBytes).
+    func read(context: ChannelHandlerContext) {
+        if session.isSaturated, !session.isClosing { isReadHeld = true } else { context.read() }
+    }
+
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        // P-SLOW-1: a client that does not read what it is told is let go; it comes back and sends again.
+        if !context.channel.isWritable {
+            perform(session.end(with: .slowConsumer, Refusal(.overloaded, "Too much that was sent to this socket is unread."), at: now))
+        }
+        context.fireChannelWritabilityChanged()
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        switch error {
+        case NIOWebSocketError.invalidFrameLength:
+            violated(.frameTooLarge, "A frame may have \(messages.maximumBytes) bytes.")
+        case is NIOWebSocketError:
+            violated(.protocolViolation, "A control frame is one frame of at most 125 bytes.")
+        default:
+            context.close(promise: nil)
+        }
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        switch event {
+        case is ChannelShouldQuiesceEvent: reception.sockets.drain(self, on: context.eventLoop)
+        case ChannelEvent.inputClosed: context.close(promise: nil)
+        default: context.fireUserInboundEventTriggered(event)
+        }
+    }
+
+    // MARK: frames in
+
+    private func text(_ bytes: [UInt8]) {
+        guard case .access(let access) = entry else { return }
+        reception.counters.count(bytes: bytes.count, over: .socket)
+        let frame = door.decode(frame: bytes, lane: access.lane)
+        if case .malformed = frame, String(validating: bytes, as: UTF8.self) == nil {
+            return violated(.notUTF8, "A text frame is UTF-8.")
+        }
+        if case .batch = frame, let lost = reception.keys.recheck(access) { return perform(session.accessLost(lost, at: now)) }
+        perform(session.received(frame, bytes: bytes.count, pressure: reception.ingest.pressure, at: now))
+    }
+
+    private func violated(_ code: CloseCode, _ message: String) {
+        let refusal = Refusal(code == .frameTooLarge ? .bodyTooLarge : code == .notUTF8 ? .invalidUTF8 : .badRequest, message)
+        if !session.isClosing { perform([.book(refusal, events: 1)] + session.end(with: code, refusal, at: now)) }
+    }
+
+    private func peerClosed(_ code: UInt16?) {
+        let actions = session.peerClosed(at: now)
+        // The echo has the peer's own code (RFC 6455, section 5.5.1).
+        if !hasSentClose { sendClose(code, reason: "") }
+        perform(actions)
+    }
+
+    // MARK: what the session wants
+
+    private func perform(_ actions: [SessionAction]) {
+        guard let context, !actions.isEmpty else { return }
+        for action in actions {
+            switch action {
+            case .send(let frame): send(frame)
+            case .ingest(let batch, let parcel): ingest(batch, parcel, on: context.eventLoop)
+            case .book(let refusal, let events): book(refusal, events: events)
+            case .close(let code): sendClose(code.rawValue, reason: code.name)
+            case .disconnect:
+                context.flush()
+                context.close(promise: nil)
+            }
+        }
+        context.flush()
+    }
+
+    private func ingest(_ batch: Int64, _ parcel: Parcel, on loop: any EventLoop) {
+        guard case .access(let access) = entry else { return }
+        let bound = NIOLoopBound(self, eventLoop: loop)
+        reception.ingest.accept(parcel, from: access, over: .socket, receivedAt: reception.clock.now()) { verdicts in
+            loop.execute { bound.value.committed(batch, verdicts) }
+        }
+    }
+
+    private func committed(_ batch: Int64, _ verdicts: [Verdict]) {
+        reception.counters.count(verdicts)
+        // P-ACK-2: the ack leaves after commit.
+        perform(session.committed(batch, verdicts, pressure: reception.ingest.pressure, at: now))
+        guard isReadHeld, !session.isSaturated, let context else { return }
+        isReadHeld = false
+        context.read()
+    }
+
+    private func book(_ refusal: Refusal, events: Int) {
+        if refusal.reason == .overCredits { reception.counters.count(Array(repeating: .retry(refusal), count: events)) }
+        guard case .access(let access) = entry else { return }
+        reception.ingest.book(refusal, events: events, from: access, over: .socket, receivedAt: reception.clock.now())
+    }
+
+    // MARK: frames out
+
+    private func send(_ frame: ServerFrame) {
+        if case .error(_, _, let refusal) = frame { reception.counters.count(refusal) }
+        write(.text, door.encode(frame))
+    }
+
+    private func pong(_ bytes: [UInt8]) {
+        write(.pong, bytes)
+        context?.flush()
+    }
+
+    private func sendClose(_ code: UInt16?, reason: String) {
+        guard !hasSentClose else { return }
+        var body: [UInt8] = []
+        if let code { body = [UInt8(code >> 8), UInt8(code & 0xFF)] + Array(reason.utf8.prefix(123)) }
+        write(.connectionClose, body)
+        hasSentClose = true
+    }
+
+    private func write(_ opcode: WebSocketOpcode, _ bytes: [UInt8]) {
+        guard let context, !hasSentClose else { return }
+        // Room in front for the header, so that the frame leaves in one piece.
+        var buffer = context.channel.allocator.buffer(capacity: bytes.count + 10)
+        buffer.moveWriterIndex(forwardBy: 10)
+        buffer.moveReaderIndex(forwardBy: 10)
+        buffer.writeBytes(bytes)
+        context.write(wrapOutboundOut(WebSocketFrame(fin: true, opcode: opcode, data: buffer)), promise: nil)
+    }
+
+    // MARK: time
+
+    /// Called by the loop's sweep, about once a second.
+    func tick() {
+        var lost: Refusal?
+        if case .access(let access) = entry { lost = reception.keys.recheck(access) }
+        perform(session.tick(pressure: reception.ingest.pressure, lost: lost, at: now))
+    }
+
+    func drain(goodbyeAt: Int64, afterMilliseconds: Int64, deadline: Int64) {
+        session.drain(goodbyeAt: goodbyeAt, afterMilliseconds: afterMilliseconds, deadline: deadline)
+    }
+
+    private var now: Moment { Self.now(reception) }
+
+    private static func now(_ reception: SocketReception) -> Moment {
+        Moment(uptime: Sockets.uptime, time: reception.clock.now())
+    }
+}

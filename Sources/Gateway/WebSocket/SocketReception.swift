@@ -1,0 +1,52 @@
+import Events
+import Ingest
+import Keys
+import NIOCore
+import NIOHTTP1
+import NIOWebSocket
+
+/// Receives an upgraded connection: opens its key and puts its handler into the pipeline.
+struct SocketReception: Sendable {
+    let ingest: Ingest
+    let keys: KeyRing
+    let addresses: ClientAddress
+    let clock: WallClock
+    let counters: Counters
+    let sockets: Sockets
+    let configuration: Session.Configuration
+
+    /// Our subprotocol when it is offered. A page that offers only others gets its first one echoed, or its browser
+    /// would fail the handshake and it could never read that the version is not spoken here.
+    static func responseHeaders(to head: HTTPRequestHead, for door: any SocketDoor) -> HTTPHeaders {
+        let offered = offeredSubprotocols(head)
+        guard let chosen = offered.contains(door.subprotocol) ? door.subprotocol : offered.first else { return [:] }
+        return ["Sec-WebSocket-Protocol": chosen]
+    }
+
+    func receive(_ channel: any Channel, head: HTTPRequestHead, door: any SocketDoor) throws {
+        // A slow reader is one that leaves this much unread; what the kernel holds comes on top.
+        try channel.syncOptions?.setOption(.writeBufferWaterMark, value: .init(low: 512 * 1024, high: 1024 * 1024))
+        // Grows with what comes and shrinks again: a fixed large buffer costs as much memory as it has bytes, for each idle socket.
+        try channel.syncOptions?.setOption(
+            .recvAllocator, value: AdaptiveRecvByteBufferAllocator(minimum: 512, initial: 2048, maximum: 256 * 1024))
+        try channel.pipeline.syncOperations.addHandler(SocketHandler(reception: self, door: door, entry: entry(head, door: door, channel: channel)))
+    }
+
+    private func entry(_ head: HTTPRequestHead, door: any SocketDoor, channel: any Channel) -> SocketHandler.Entry {
+        let offered = Self.offeredSubprotocols(head)
+        guard offered.isEmpty || offered.contains(door.subprotocol) else { return .unsupportedVersion }
+        let headers = KnockHeaders(
+            authorization: head.headers.first(name: "Authorization"), apiKey: head.headers.first(name: "X-API-Key"),
+            origin: head.headers.first(name: "Origin"), project: head.headers.first(name: "Parley-Project"),
+            forwarded: head.headers["X-Forwarded-For"], query: QueryText.behindQuestionMark(head.uri))
+        let knock = Knock(headers, peer: channel.remoteAddress?.ipAddress ?? "unknown", addresses: addresses)
+        switch keys.open(knock) {
+        case .success(let access): return .access(access)
+        case .failure(let refusal): return .refused(refusal)
+        }
+    }
+
+    private static func offeredSubprotocols(_ head: HTTPRequestHead) -> [String] {
+        head.headers[canonicalForm: "sec-websocket-protocol"].map(String.init)
+    }
+}

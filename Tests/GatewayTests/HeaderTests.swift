@@ -1,0 +1,158 @@
+import Events
+import HTTPTypes
+import Hummingbird
+import Keys
+import NIOCore
+import Testing
+
+@testable import Gateway
+
+@Suite struct ClientAddressTests {
+    private let addresses = ClientAddress(trustedProxies: ["10.0.0.0/8", "::1"].compactMap(AddressRange.init))
+
+    @Test("who is not a trusted proxy is believed nothing")
+    func untrusted() {
+        #expect(addresses.resolve(peer: "203.0.113.9", forwarded: ["198.51.100.1"]) == "203.0.113.9")
+        #expect(ClientAddress(trustedProxies: []).resolve(peer: "10.0.0.1", forwarded: ["198.51.100.1"]) == "10.0.0.1")
+    }
+
+    @Test("the right-most untrusted hop is the client, whatever stands left of it")
+    func rightMost() {
+        #expect(addresses.resolve(peer: "10.0.0.1", forwarded: ["1.2.3.4, 198.51.100.1, 10.9.9.9"]) == "198.51.100.1")
+        #expect(addresses.resolve(peer: "10.0.0.1", forwarded: ["1.2.3.4", "198.51.100.1:52100"]) == "198.51.100.1")
+        #expect(addresses.resolve(peer: "::1", forwarded: ["[2001:db8::7]:443"]) == "2001:db8::7")
+    }
+
+    @Test("what is no address ends the trail")
+    func garbage() {
+        #expect(addresses.resolve(peer: "10.0.0.1", forwarded: ["198.51.100.1, unknown, 10.0.0.2"]) == "10.0.0.2")
+        #expect(addresses.resolve(peer: "10.0.0.1", forwarded: []) == "10.0.0.1")
+    }
+
+    @Test("blocks hold what they hold")
+    func ranges() {
+        #expect(AddressRange("192.0.2.128/25")!.contains("192.0.2.200"))
+        #expect(!AddressRange("192.0.2.128/25")!.contains("192.0.2.100"))
+        #expect(AddressRange("0.0.0.0/0")!.contains("8.8.8.8"))
+        #expect(!AddressRange("0.0.0.0/0")!.contains("::2"))
+        #expect(AddressRange("10.0.0.1")!.contains("::ffff:10.0.0.1"))
+        #expect(AddressRange("2001:db8::/33")!.contains("2001:db8:7fff::1"))
+        #expect(!AddressRange("2001:db8::/33")!.contains("2001:db8:8000::1"))
+        #expect(AddressRange("10.0.0.0/33") == nil)
+        #expect(AddressRange("ten") == nil)
+    }
+}
+
+@Suite struct CORSTests {
+    @Test("a preflight names the exact origin and only headers that are ours")
+    func preflight() {
+        let response = CORS.preflight(origin: .named("https://shop.example"), requestedHeaders: "content-type, x-evil, authorization") { _ in true }
+        #expect(response.status == .noContent)
+        #expect(response.headers[.accessControlAllowOrigin] == "https://shop.example")
+        #expect(response.headers[.accessControlAllowCredentials] == "true")
+        #expect(response.headers[.accessControlAllowHeaders] == "Authorization, Content-Type")
+        #expect(response.headers[.accessControlMaxAge] == "86400")
+        #expect(response.headers[.vary] == "Origin")
+    }
+
+    @Test("an origin that no project allows is told nothing, but caches are told that it matters")
+    func forbiddenPreflight() {
+        let response = CORS.preflight(origin: .named("https://evil.example"), requestedHeaders: "content-type") { _ in false }
+        #expect(response.headers[.accessControlAllowOrigin] == nil)
+        #expect(response.headers[.vary] == "Origin")
+    }
+
+    @Test("answers name the origin that asked, refusals too, and never a star")
+    func answers() {
+        var response = Refusal(.unknownKey).response()
+        CORS.expose(&response, to: .named("https://shop.example"))
+        #expect(response.headers[.accessControlAllowOrigin] == "https://shop.example")
+        #expect(response.headers[.accessControlExposeHeaders]?.contains("Retry-After") == true)
+        var opaque = Response(status: .ok)
+        CORS.expose(&opaque, to: .null)
+        #expect(opaque.headers[.accessControlAllowOrigin] == "null")
+        var server = Response(status: .ok)
+        CORS.expose(&server, to: .missing)
+        #expect(server.headers[.accessControlAllowOrigin] == nil)
+        var odd = Response(status: .ok)
+        CORS.expose(&odd, to: .named("https://a b"))
+        #expect(odd.headers[.accessControlAllowOrigin] == nil)
+    }
+}
+
+@Suite struct KnockTests {
+    private func knock(_ path: String, _ fields: HTTPFields = [:], onlyFromQuery: Bool = false) -> Knock {
+        let request = HTTPRequest(method: .post, scheme: nil, authority: nil, path: path, headerFields: fields)
+        return Knock(KnockHeaders(request), peer: "192.0.2.1", addresses: ClientAddress(trustedProxies: []), onlyFromQuery: onlyFromQuery)
+    }
+
+    @Test("a key comes as a bearer, as X-API-Key or in the query, in that order")
+    func keys() {
+        #expect(knock("/v1/events?key=q", [.authorization: "bearer  b", .apiKey: "x"]).key == "b")
+        #expect(knock("/v1/events?key=q", [.apiKey: "x"]).key == "x")
+        #expect(knock("/v1/events?a=b&key=pk%5f1+2#key=no").key == "pk_1 2")
+        #expect(knock("/v1/events?key=").key == nil)
+        #expect(knock("/v1/events", [.authorization: "Basic b"]).key == nil)
+    }
+
+    @Test("a beacon's key is in its address only")
+    func beacon() {
+        #expect(knock("/v1/beacon", [.authorization: "Bearer b"], onlyFromQuery: true).key == nil)
+        #expect(knock("/v1/beacon?key=q", [.authorization: "Bearer b"], onlyFromQuery: true).key == "q")
+    }
+
+    @Test("a broken escape is kept as it is", arguments: ["%", "%4", "%zz"])
+    func escapes(text: String) {
+        #expect(knock("/?project=\(text)").project == text)
+    }
+}
+
+@Suite struct AnswerTests {
+    private let parcel = Parcel(items: [])
+
+    @Test("a reply whose events are all to be sent again says so in its status")
+    func raised() {
+        let reply = Reply(status: 200, body: [])
+        let limited = Verdict.retry(Refusal(.rateLimited, retryAfterMilliseconds: 2500))
+        #expect(reply.raised(by: [limited, limited]).status == 429)
+        #expect(reply.raised(by: [limited, limited]).retryAfterSeconds == 3)
+        #expect(reply.raised(by: [.retry(Refusal(.diskFull))]).status == 503)
+        #expect(reply.raised(by: [limited, .stored]).status == 200)
+        #expect(reply.raised(by: []).status == 200)
+    }
+
+    @Test("the reasons page has a section for every reason")
+    func reasons() {
+        for reason in Reason.allCases { #expect(ReasonsPage.html.contains("<section id=\"\(reason.rawValue)\">")) }
+        #expect(!ReasonsPage.html.contains("`"))
+    }
+
+    @Test("a file is sent once and then confirmed")
+    func staticFile() throws {
+        let file = StaticFile(path: "/parley.js", contentType: "text/javascript", bytes: Array("hello".utf8))
+        let first = file.respond(to: request())
+        let tag = try #require(first.headers[.eTag])
+        #expect(first.status == .ok)
+        #expect(first.headers[.accessControlAllowOrigin] == "*")
+        #expect(file.respond(to: request([.ifNoneMatch: "\"x\", W/\(tag)"])).status == .notModified)
+        #expect(file.respond(to: request([.ifNoneMatch: "\"x\""])).status == .ok)
+    }
+
+    private func request(_ fields: HTTPFields = [:]) -> Request {
+        Request(head: HTTPRequest(method: .get, scheme: nil, authority: nil, path: "/parley.js", headerFields: fields), body: RequestBody(buffer: ByteBuffer()))
+    }
+}
+
+@Suite struct ConnectionGateTests {
+    @Test("an address has its burst and then its rate; another has its own")
+    func bucket() {
+        let gate = ConnectionGate(burst: 2, perSecond: 1)
+        let start = NIODeadline.uptimeNanoseconds(1_000_000_000)
+        let one = AddressBlock("192.0.2.1")
+        #expect(gate.wait(for: one, at: start) == nil)
+        #expect(gate.wait(for: one, at: start) == nil)
+        #expect(gate.wait(for: one, at: start) == 1000)
+        #expect(gate.wait(for: AddressBlock("192.0.2.2"), at: start) == nil)
+        #expect(gate.wait(for: one, at: start + .seconds(1)) == nil)
+    }
+}
