@@ -98,6 +98,14 @@ public final class KeyRing: Service, Sendable {
         return Access(project: project, key: key, origin: origin, address: AddressBlock(knock.address))
     }
 
+    /// The project a secret key reads. P-LANE-4: a public key is in every page, and reads nothing.
+    public func read(with key: String, project: String?) -> Result<Project, Refusal> {
+        if let text = try? KeyText(reading: key), text.lane == .public {
+            return .failure(Refusal(.laneForbidden, field: "key", "A public key reads nothing; send the project's secret key from a backend."))
+        }
+        return open(Knock(key: key, origin: .missing, address: "", project: project)).map(\.project)
+    }
+
     private func refusal(of key: KeyRecord) -> Refusal? {
         if key.revokedAt != nil { return Refusal(.revokedKey, field: "key") }
         if let expiresAt = key.expiresAt, expiresAt <= clock.now() { return Refusal(.expiredKey, field: "key") }

@@ -1,0 +1,163 @@
+import Conversations
+import Events
+
+// The shapes of the read API. A reader may rely on every member being there: what is not known is `null`.
+extension JSONWriter {
+    /// Excerpts in a list are cut to this many characters; the conversation has the whole text.
+    private static let excerptCharacters = 300
+
+    /// A thread in a list.
+    mutating func summary(_ thread: ThreadSummary) {
+        object { writer in
+            writer.opening(of: thread)
+            writer.field("messageCount", thread.messageCount)
+            writer.field("firstAt", thread.firstAt)
+            writer.field("lastAt", thread.lastAt)
+            writer.excerpt("firstMessage", thread.first)
+            writer.excerpt("lastMessage", thread.last)
+            writer.key("feedback")
+            writer.object { $0.field("up", thread.up); $0.field("down", thread.down) }
+            writer.scores(thread.scores)
+        }
+    }
+
+    /// A stretch of a thread.
+    mutating func members(of conversation: Conversation) {
+        let thread = conversation.thread
+        key("thread")
+        object { writer in
+            writer.opening(of: thread)
+            writer.field(orNull: "metadata", thread.metadata)
+            writer.field("messageCount", thread.messageCount)
+            writer.field("firstAt", thread.firstAt)
+            writer.field("lastAt", thread.lastAt)
+            writer.scores(thread.scores)
+            writer.key("comments")
+            writer.array { _ in }
+        }
+        key("items")
+        array(conversation.items) { writer, item in writer.object { $0.members(of: item) } }
+        runs(conversation.looseRuns)
+        field(orNull: "next", conversation.next)
+    }
+
+    /// A message or a custom event.
+    mutating func members(of item: ConversationItem) {
+        let event = item.event
+        field("type", event.type)
+        field("id", event.id)
+        guard case .message(let message) = event.body else {
+            if case .event(let name) = event.body { field("name", name) } else { key("name"); null() }
+            field(orNull: "metadata", event.metadata)
+            field("at", item.at)
+            user(event.user)
+            return
+        }
+        field("role", message.role.rawValue)
+        switch message.content {
+        case .text(let text): field("content", text)
+        case .blocks(let blocks): field("content", blocks)
+        }
+        field("at", item.at)
+        field("receivedAt", item.receivedAt)
+        field("provenance", item.provenance.rawValue)
+        user(event.user)
+        field("tags", message.tags)
+        field(orNull: "metadata", event.metadata)
+        field(orNull: "replyTo", message.replyTo)
+        field(orNull: "retryOf", message.retryOf)
+        feedback(item.feedback)
+        scores(item.scores)
+        runs(item.runs)
+    }
+
+    /// A run with the runs below it.
+    mutating func members(of node: RunNode) {
+        let run = node.run
+        field("id", run.id)
+        field(orNull: "kind", run.kind?.rawValue)
+        field(orNull: "name", run.name)
+        field(orNull: "parent", run.parent)
+        field("link", node.link.name)
+        field(orNull: "input", run.input)
+        field(orNull: "output", run.output)
+        field(orNull: "model", run.model)
+        field(orNull: "provider", run.provider)
+        field(orNull: "usage", run.usage)
+        field(orNull: "cost", run.cost)
+        field(orNull: "success", run.success)
+        field(orNull: "error", run.error)
+        field(orNull: "startedAt", run.startedAt)
+        field(orNull: "endedAt", run.endedAt)
+        field(orNull: "latencyMs", run.latencyMilliseconds)
+        field(orNull: "metadata", run.metadata)
+        runs(node.children)
+    }
+
+    // MARK: parts
+
+    /// What a thread opens with, in a list and on its own.
+    private mutating func opening(of thread: ThreadSummary) {
+        field("id", thread.id)
+        field("status", thread.status.rawValue)
+        key("user")
+        if let user = thread.user {
+            object { $0.field("id", user.id); $0.field(orNull: "props", user.props) }
+        } else {
+            null()
+        }
+        field("tags", thread.tags)
+    }
+
+    private mutating func excerpt(_ name: String, _ excerpt: ThreadSummary.Excerpt?) {
+        key(name)
+        guard let excerpt else { return null() }
+        object { writer in
+            writer.field("id", excerpt.id)
+            writer.field("role", excerpt.role.rawValue)
+            writer.field("text", String(excerpt.text.prefix(Self.excerptCharacters)))
+            writer.field("at", excerpt.at)
+        }
+    }
+
+    private mutating func user(_ user: Event.User?) {
+        key("user")
+        if let user { object { $0.field("id", user.id) } } else { null() }
+    }
+
+    private mutating func feedback(_ feedback: FeedbackSummary) {
+        key("feedback")
+        object { writer in
+            writer.field("up", feedback.up)
+            writer.field("down", feedback.down)
+            writer.key("votes")
+            writer.array(feedback.votes) { writer, vote in
+                writer.object { writer in
+                    writer.field("voter", vote.voter)
+                    writer.field(orNull: "thumb", vote.thumb?.rawValue)
+                    writer.field(orNull: "comment", vote.comment)
+                    writer.field("at", vote.at)
+                }
+            }
+        }
+    }
+
+    private mutating func scores(_ scores: [Score]) {
+        key("scores")
+        array(scores) { writer, score in
+            writer.object { writer in
+                writer.field("name", score.name)
+                writer.field(orNull: "value", score.value)
+                writer.field(orNull: "category", score.category)
+                writer.field(orNull: "reason", score.reason)
+                writer.field("author", score.author)
+                writer.field("at", score.at)
+            }
+        }
+    }
+
+    private mutating func runs(_ nodes: [RunNode]) {
+        key("runs")
+        array(nodes) { writer, node in writer.object { $0.members(of: node) } }
+    }
+}

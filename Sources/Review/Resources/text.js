@@ -1,0 +1,107 @@
+// Times, sizes and names as people read them.
+
+const absolute = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
+const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const minuteOf = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
+const dayOf = new Intl.DateTimeFormat(undefined, { weekday: "long", day: "numeric", month: "long", year: "numeric" });
+const shortDay = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
+const shortDate = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", year: "numeric" });
+const number = new Intl.NumberFormat(undefined);
+
+const SECOND = 1000, MINUTE = 60 * SECOND, HOUR = 60 * MINUTE, DAY = 24 * HOUR;
+
+/// Milliseconds since the epoch, or null where the text isn't a time.
+export function instant(text) {
+  if (text === null || text === undefined || text === "") return null;
+  const value = new Date(text).getTime();
+  return Number.isNaN(value) ? null : value;
+}
+
+export function absoluteTime(text) {
+  const at = instant(text);
+  return at === null ? String(text ?? "") : absolute.format(at);
+}
+
+export function clockTime(text) {
+  const at = instant(text);
+  return at === null ? String(text ?? "") : clock.format(at);
+}
+
+/// The same without seconds, for what is counted by the minute.
+export function minuteTime(text) {
+  const at = instant(text);
+  return at === null ? String(text ?? "") : minuteOf.format(at);
+}
+
+export function dayName(text) {
+  const at = instant(text);
+  return at === null ? "" : dayOf.format(at);
+}
+
+export function relativeTime(text, now = Date.now()) {
+  const at = instant(text);
+  if (at === null) return String(text ?? "");
+  const ago = now - at;
+  if (ago < -MINUTE) return absolute.format(at); // ahead of this clock: say the time itself
+  if (ago < 45 * SECOND) return "just now";
+  if (ago < HOUR) return `${Math.max(1, Math.round(ago / MINUTE))} min ago`;
+  if (ago < DAY) return `${Math.round(ago / HOUR)} h ago`;
+  if (ago < 7 * DAY) return `${Math.round(ago / DAY)} d ago`;
+  return new Date(at).getFullYear() === new Date(now).getFullYear() ? shortDay.format(at) : shortDate.format(at);
+}
+
+/// 840 ms, 1.2 s, 3 min 5 s
+export function duration(milliseconds) {
+  if (typeof milliseconds !== "number" || !Number.isFinite(milliseconds)) return "";
+  if (milliseconds < 1) return `${milliseconds.toFixed(2)} ms`;
+  if (milliseconds < SECOND) return `${Math.round(milliseconds)} ms`;
+  if (milliseconds < 10 * SECOND) return `${(milliseconds / SECOND).toFixed(1)} s`;
+  if (milliseconds < MINUTE) return `${Math.round(milliseconds / SECOND)} s`;
+  const minutes = Math.floor(milliseconds / MINUTE), seconds = Math.round((milliseconds % MINUTE) / SECOND);
+  return minutes < 60 ? `${minutes} min${seconds ? ` ${seconds} s` : ""}` : gap(milliseconds);
+}
+
+/// 12 minutes, 3 hours, 2 days
+export function gap(milliseconds) {
+  const [size, unit] = milliseconds < HOUR ? [MINUTE, "minute"] : milliseconds < DAY ? [HOUR, "hour"] : [DAY, "day"];
+  return count(Math.round(milliseconds / size), unit);
+}
+
+export function count(value, unit, plural = `${unit}s`) {
+  return `${number.format(value)} ${value === 1 ? unit : plural}`;
+}
+
+export function figure(value) {
+  return typeof value === "number" ? number.format(value) : String(value ?? "");
+}
+
+/// Money as a run reports it (US dollars); small sums keep their digits.
+export function money(value) {
+  if (typeof value !== "number" || !Number.isFinite(value)) return "";
+  if (value === 0) return "$0";
+  if (value < 0.0001) return `$${value.toPrecision(2)}`;
+  return `$${value.toFixed(value < 0.1 ? 4 : 2)}`;
+}
+
+/// What to call a user: the name they gave, else the address, else the id.
+export function userName(user) {
+  if (!user) return "Anonymous visitor";
+  const props = user.props && typeof user.props === "object" ? user.props : {};
+  for (const candidate of [props.name, props.displayName, props.email, user.id]) {
+    if (typeof candidate === "string" && candidate.trim() !== "") return candidate;
+  }
+  return "Anonymous visitor";
+}
+
+/// The first letters of the first two words, for the avatar.
+export function initials(name) {
+  const parts = name.split(/[\s@._-]+/u).filter(Boolean);
+  return parts.slice(0, 2).map((part) => [...part][0].toLocaleUpperCase()).join("") || "?";
+}
+
+/// A stable hue for a name, 0-359.
+export function hue(name) {
+  let sum = 0;
+  for (const letter of name) sum = (sum * 137 + letter.codePointAt(0) * 53) % 360; // neighbours in the alphabet land far apart
+  return sum;
+}

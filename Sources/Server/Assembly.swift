@@ -1,0 +1,109 @@
+import Conversations
+import Events
+import Gateway
+import Hummingbird
+import Ingest
+import Keys
+import Logging
+import NativeDoor
+import Review
+import SQLiteStore
+import ServiceLifecycle
+import UnixSignals
+import WebSnippet
+
+/// A store that lives in the data folder, opened by the server and by each command beside it.
+protocol EmbeddedStore: Store {
+    /// Follows the commits with the search index, until cancelled.
+    func runIndexer() async throws
+    /// Looks for damage and says what it finds.
+    func examine() async throws -> [(check: String, isFine: Bool, detail: String)]
+    func close() throws
+}
+
+extension SQLiteStore: EmbeddedStore {}
+
+/// The rooms of a server, wired: the only place that names doors and the store.
+///
+/// ```
+/// Gateway ─► Door ─► Keys ─► Ingest ─► GroupCommit ─► Store ─► Review
+/// ```
+struct Assembly: Sendable {
+    /// To add a vendor: its door, here.
+    static var doors: [any Door] { [NativeDoor()] }
+
+    static func openStore(in folder: DataFolder, clock: WallClock = .system, logger: Logger) throws -> any EmbeddedStore {
+        do {
+            return try SQLiteStore(directory: folder.path, clock: clock, logger: logger)
+        } catch let failure as SQLiteStore.OpenFailure {
+            throw Complaint(failure.description)
+        }
+    }
+
+    let configuration: ServerConfiguration
+    let store: any EmbeddedStore
+    let keys: KeyRing
+    let commits: GroupCommit
+    let ingest: Ingest
+    let clock: WallClock
+    let logger: Logger
+
+    init(_ configuration: ServerConfiguration, store: any EmbeddedStore, clock: WallClock = .system, logger: Logger) {
+        self.configuration = configuration
+        self.store = store
+        self.clock = clock
+        self.logger = logger
+        keys = KeyRing(store: store, clock: clock, logger: logger)
+        var bounds = GroupCommit.Configuration()
+        bounds.maximumQueuedEvents = configuration.queuedEvents
+        commits = GroupCommit(sink: store, configuration: bounds, logger: logger)
+        ingest = Ingest(keys: keys, commits: commits)
+    }
+
+    /// Serves until SIGINT or SIGTERM. Services end in reverse order: the gateway drains first, while group commit still
+    /// commits what it hands on.
+    /// - Parameter onRunning: called once with the port that is listened on.
+    func serve(onRunning: @escaping @Sendable (Int) async -> Void) async throws {
+        try await keys.refresh()
+        let router = Router(context: GatewayContext.self)
+        let gateway = Gateway(
+            doors: Self.doors, ingest: ingest, keys: keys, configuration: gatewayConfiguration, clock: clock, logger: logger,
+            ready: { [store] in (try? await store.controlRevision()) != nil })
+        gateway.routes(into: router)
+        for file in WebSnippet.files {
+            StaticFile(path: file.path, contentType: file.contentType, bytes: file.bytes).add(to: router)
+        }
+        Review(
+            store: store, authenticator: ReadAuthority(keys: keys), replay: { [store, ingest] items, _ in
+                try await QuarantineReplay(store: store, ingest: ingest).replay(items).map(\.verdict)
+            }, clock: clock, logger: logger
+        ).addRoutes(to: router)
+
+        var group = ServiceGroupConfiguration(
+            services: [keys, Indexer(store: store), commits, gateway.service(router: router, onRunning: onRunning)],
+            gracefulShutdownSignals: [.sigint, .sigterm],
+            cancellationSignals: [.sigquit],
+            logger: logger)
+        // What is not done by then is cut off; its senders have no verdict and send again.
+        group.maximumGracefulShutdownDuration = .seconds(configuration.drainSeconds + 5)
+        try await ServiceGroup(configuration: group).run()
+    }
+
+    private var gatewayConfiguration: Gateway.Configuration {
+        var gateway = Gateway.Configuration()
+        gateway.host = configuration.listen.host
+        gateway.port = configuration.listen.port
+        gateway.trustedProxies = configuration.trustedProxies
+        gateway.maximumConnections = configuration.maximumConnections
+        gateway.drainSeconds = Double(configuration.drainSeconds)
+        return gateway
+    }
+}
+
+/// Search, following the commits.
+private struct Indexer: Service {
+    let store: any EmbeddedStore
+    func run() async throws {
+        try await cancelWhenGracefulShutdown { try await store.runIndexer() }
+    }
+}

@@ -1,0 +1,69 @@
+import ArgumentParser
+import Events
+
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Musl)
+import Musl
+#elseif canImport(Darwin)
+import Darwin
+#endif
+
+/// `parley export`: writes conversations to a file or a pipe.
+struct ExportCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "export", abstract: "Write conversations out.",
+        discussion: """
+            jsonl has one conversation a line, as the read API shows it; csv one row for each message or event. Cells that a \
+            spreadsheet would take for a formula get an apostrophe in front.
+            """)
+
+    @OptionGroup var project: ProjectOption
+    @Option(help: "jsonl or csv.") var format: Export.Format = .jsonl
+    @OptionGroup var filters: ThreadFilterOptions
+    @Option(help: ArgumentHelp("The file to write; without it, standard output.", valueName: "file"))
+    var output: String?
+    @OptionGroup var data: DataOptions
+
+    func run() async throws {
+        let now = WallClock.system.now()
+        try await data.folder.withStore { store in
+            let project = try await project.choose(from: store)
+            let export = Export(store: store, project: project, filter: filters.filter(now: now), format: format, now: now)
+            let file = try output.map { try ExportFile($0) }
+            let count = try await export.run { bytes, threads in
+                try Console.write(bytes, to: file?.descriptor ?? STDOUT_FILENO)
+                if threads % 50 == 0, threads > 0 { Console.progress("\(threads) conversations…") }
+            }
+            Console.endProgress()
+            try file?.finish()
+            if data.json, let output {
+                try Console.json { json in json.object { $0.field("threads", count); $0.field("output", output) } }
+            } else {
+                Console.note("\(count) conversations exported\(output.map { " to \($0)" } ?? "").")
+            }
+        }
+    }
+}
+
+/// A file that takes its name only once it is whole, so that a half export is never taken for one.
+private struct ExportFile {
+    let path: String
+    let descriptor: Int32
+    private var draft: String { path + ".part" }
+
+    init(_ path: String) throws {
+        self.path = path
+        // Conversations are private: only the owner reads them until they decide otherwise.
+        descriptor = open(path + ".part", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
+        guard descriptor >= 0 else {
+            throw Complaint("\(path) can't be written (\(String(cString: strerror(errno)))): choose another with --output.")
+        }
+    }
+
+    func finish() throws {
+        guard fsync(descriptor) == 0, close(descriptor) == 0, rename(draft, path) == 0 else {
+            throw Complaint("\(path) could not be finished (\(String(cString: strerror(errno)))): what there is stands in \(draft).")
+        }
+    }
+}

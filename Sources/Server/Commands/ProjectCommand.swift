@@ -1,0 +1,196 @@
+import ArgumentParser
+import Events
+import Keys
+
+/// `parley project`: makes projects and sets what their keys may do.
+struct ProjectCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "project", abstract: "Make projects, and set what their keys may do.",
+        subcommands: [Create.self, List.self, Show.self, Set.self])
+
+    /// What `create` and `set` share.
+    struct Settings: ParsableArguments {
+        @Option(help: ArgumentHelp("A page's origin that may use the public key, like https://shop.example or https://*.shop.example; may be repeated.", valueName: "url"))
+        var origin: [String] = []
+        @Option(help: ArgumentHelp("Whether a public key works without an Origin header.", valueName: "true|false"))
+        var allowMissingOrigin: Bool?
+        @Option(help: ArgumentHelp("Whether a public key works from an opaque origin.", valueName: "true|false"))
+        var allowNullOrigin: Bool?
+        @Option(help: ArgumentHelp("Events a second and burst of each public key, like 2000/s:20000, or none.", valueName: "quota"))
+        var keyQuota: QuotaArgument?
+        @Option(help: ArgumentHelp("Events a second and burst of each address, like 50/s:1000, or none.", valueName: "quota"))
+        var addressQuota: QuotaArgument?
+        @Option(help: ArgumentHelp("How long without a new item until a thread is inactive, like 15m.", valueName: "time"))
+        var inactiveAfter: TimeSpan?
+
+        func apply(to settings: inout Project.Settings) throws {
+            for origin in origin {
+                _ = try OriginPattern(origin)
+                if !settings.origins.contains(origin) { settings.origins.append(origin) }
+            }
+            settings.allowsMissingOrigin = allowMissingOrigin ?? settings.allowsMissingOrigin
+            settings.allowsNullOrigin = allowNullOrigin ?? settings.allowsNullOrigin
+            if let keyQuota { settings.keyQuota = keyQuota.quota }
+            if let addressQuota { settings.addressQuota = addressQuota.quota }
+            settings.inactiveAfterSeconds = inactiveAfter?.seconds ?? settings.inactiveAfterSeconds
+        }
+    }
+
+    struct Create: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "Make a project with a public and a secret key.")
+
+        @Argument(help: "The project's name.") var name: String
+        @OptionGroup var settings: Settings
+        @OptionGroup var data: DataOptions
+
+        func run() async throws {
+            let name = name
+            guard (1...200).contains(name.count), name.unicodeScalars.allSatisfy({ $0.properties.generalCategory != .control }) else {
+                throw Complaint("A project's name has 1 to 200 characters, none of them a control character.")
+            }
+            var settings = Project.Settings()
+            try self.settings.apply(to: &settings)
+            try await data.folder.withStore(creating: true) { [settings] store in
+                let project: Project
+                do {
+                    project = try await store.createProject(named: name, settings: settings)
+                } catch ControlFailure.nameTaken {
+                    throw Complaint("There is a project \(name) already: choose another name, or change that one with `parley project set`.")
+                }
+                let keys = try await ProjectKeys.issue(for: project, in: store, now: WallClock.system.now())
+                if data.json {
+                    try Console.json { json in
+                        json.object { json in
+                            json.key("project")
+                            json.object { $0.field("id", project.id); $0.field("name", project.name) }
+                            json.field("publicKey", keys.publicKey)
+                            json.field("secretKey", keys.secretKey)
+                        }
+                    }
+                    return
+                }
+                try Console.line(
+                    """
+                    Project \(project.name) (\(project.id))
+
+                      Public key  \(keys.publicKey)  (for pages; anyone may see it)
+                      Secret key  \(keys.secretKey)
+                                  (for backends; it is shown this once and can't be read back: keep it now)
+
+                    In your page:
+                      \(PageSnippet(url: data.folder.servingAt, key: keys.publicKey).text)
+                    """)
+                if settings.origins.isEmpty {
+                    try Console.line("\nNo page may use the public key yet. Allow yours: parley project set \(name) --origin https://shop.example")
+                }
+            }
+        }
+    }
+
+    struct List: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "List the projects.")
+
+        @OptionGroup var data: DataOptions
+
+        func run() async throws {
+            try await data.folder.withStore { store in
+                let projects = try await store.projects().sorted { $0.name < $1.name }
+                if data.json {
+                    try Console.json { json in
+                        json.object { $0.key("projects"); $0.array(projects) { $0.project($1) } }
+                    }
+                    return
+                }
+                guard !projects.isEmpty else { return try Console.line("No projects yet: make one with `parley project create NAME`.") }
+                var table = Table("NAME", "ID", "ORIGINS")
+                for project in projects { table.add(project.name, project.id, project.settings.origins.joined(separator: " ")) }
+                try table.write()
+            }
+        }
+    }
+
+    struct Show: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "Show a project's settings.")
+
+        @Argument(help: "The project, by name or ID.") var name: String
+        @OptionGroup var data: DataOptions
+
+        func run() async throws {
+            try await data.folder.withStore { store in
+                let project = try await ProjectChoice(store).project(name)
+                if data.json { try Console.json { $0.project(project) } } else { try ProjectCommand.show(project) }
+            }
+        }
+    }
+
+    struct Set: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Change a project's settings.",
+            discussion: "A running server takes the change over within a second.")
+
+        @Argument(help: "The project, by name or ID.") var name: String
+        @OptionGroup var settings: Settings
+        @Option(help: ArgumentHelp("An origin to take off the list; may be repeated.", valueName: "url"))
+        var removeOrigin: [String] = []
+        @Flag(help: "Forget the present origins; only those given here stay.")
+        var replaceOrigins = false
+        @OptionGroup var data: DataOptions
+
+        func run() async throws {
+            try await data.folder.withStore { store in
+                var project = try await ProjectChoice(store).project(name)
+                if replaceOrigins { project.settings.origins = [] }
+                for origin in removeOrigin {
+                    guard project.settings.origins.contains(origin) else {
+                        throw Complaint("\(origin.forTerminal()) is not on the list of \(project.name): see `parley project show \(project.name)`.")
+                    }
+                    project.settings.origins.removeAll { $0 == origin }
+                }
+                try settings.apply(to: &project.settings)
+                try await store.update(project)
+                let changed = project
+                if data.json { try Console.json { $0.project(changed) } } else { try ProjectCommand.show(changed) }
+            }
+        }
+    }
+
+    private static func show(_ project: Project) throws {
+        let settings = project.settings
+        func text(_ quota: Project.Quota?) -> String {
+            quota.map { "\($0.perSecond.plain)/s, burst \($0.burst.plain)" } ?? "none"
+        }
+        try Console.line(
+            """
+            \(project.name) (\(project.id))
+              Origins          \(settings.origins.isEmpty ? "none: no page may use the public key" : settings.origins.joined(separator: " "))
+              Missing origin   \(settings.allowsMissingOrigin ? "allowed" : "refused")
+              Null origin      \(settings.allowsNullOrigin ? "allowed" : "refused")
+              Quota of a key   \(text(settings.keyQuota))
+              …of an address   \(text(settings.addressQuota))
+              Inactive after   \(settings.inactiveAfterSeconds.plain) s
+            """)
+    }
+}
+
+extension Double {
+    /// Without `.0` where it is whole.
+    fileprivate var plain: String { self == rounded() ? String(Int64(self)) : "\(self)" }
+}
+
+extension JSONWriter {
+    fileprivate mutating func project(_ project: Project) {
+        let settings = project.settings
+        object { json in
+            json.field("id", project.id)
+            json.field("name", project.name)
+            json.field("origins", settings.origins)
+            json.field("allowMissingOrigin", settings.allowsMissingOrigin)
+            json.field("allowNullOrigin", settings.allowsNullOrigin)
+            for (name, quota) in [("keyQuota", settings.keyQuota), ("addressQuota", settings.addressQuota)] {
+                json.key(name)
+                if let quota { json.object { $0.field("perSecond", quota.perSecond); $0.field("burst", quota.burst) } } else { json.null() }
+            }
+            json.field("inactiveAfterSeconds", settings.inactiveAfterSeconds)
+        }
+    }
+}

@@ -1,0 +1,131 @@
+import ArgumentParser
+import Configuration
+import Events
+import Logging
+
+/// `parley serve`: takes events, answers reads, shows the review page.
+struct Serve: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Run the server.",
+        discussion: """
+            Every option is also an environment variable (PARLEY_LISTEN, PARLEY_TRUSTED_PROXIES, …) and a key in the file \
+            that --config names, a JSON object: listen, data, demo, publicUrl, trustedProxies, maximumConnections, \
+            queuedEvents, drainSeconds, logLevel, json. Flags win over the environment, that over the file.
+            """)
+
+    @Option(help: ArgumentHelp("The address to listen on (PARLEY_LISTEN; default: 127.0.0.1:8787).", valueName: "host:port"))
+    var listen: String?
+    @OptionGroup var data: DataOptions
+    @Option(help: ArgumentHelp("A file of settings in JSON (PARLEY_CONFIG).", valueName: "file"))
+    var config: String?
+    @Flag(help: "Make the project `demo` at the first start and print how to use it (PARLEY_DEMO).")
+    var demo = false
+    @Option(help: ArgumentHelp("The address pages and people use, where a proxy stands in front (PARLEY_PUBLIC_URL).", valueName: "url"))
+    var publicUrl: String?
+    @Option(
+        name: .customLong("trusted-proxy"),
+        help: ArgumentHelp("An address or block whose X-Forwarded-For is believed; may be repeated (PARLEY_TRUSTED_PROXIES, with commas).", valueName: "cidr"))
+    var trustedProxies: [String] = []
+    @Option(help: ArgumentHelp("Connections open at once (PARLEY_MAXIMUM_CONNECTIONS; default: 10000).", valueName: "count"))
+    var maximumConnections: Int?
+    @Option(help: ArgumentHelp("Events that may wait for the store (PARLEY_QUEUED_EVENTS; default: 20000).", valueName: "count"))
+    var queuedEvents: Int?
+    @Option(help: ArgumentHelp("How long open connections get to finish at the end (PARLEY_DRAIN_SECONDS; default: 20).", valueName: "seconds"))
+    var drainSeconds: Int?
+    @Option(help: ArgumentHelp("trace, debug, info, notice, warning, error or critical (PARLEY_LOG_LEVEL; default: info).", valueName: "level"))
+    var logLevel: String?
+
+    func run() async throws {
+        let configuration = try await ServerConfiguration.read(flags: flags, file: config)
+        LoggingSystem.bootstrap { label in
+            var handler = StreamLogHandler.standardError(label: label)
+            handler.logLevel = configuration.logLevel
+            return handler
+        }
+        let logger = Logger(label: "parley")
+
+        let clock = WallClock.system
+        let store = try Assembly.openStore(in: configuration.data, clock: clock, logger: logger)
+        defer { try? store.close() }
+        let demo = configuration.demo ? try await Demo.open(in: configuration.data, store: store, now: clock.now()) : nil
+        do {
+            try await Assembly(configuration, store: store, clock: clock, logger: logger).serve { port in
+                do {
+                    try await greet(configuration, port: port, demo: demo, store: store, clock: clock)
+                } catch {
+                    logger.warning("the start could not be announced", metadata: ["error": "\(error)"])
+                }
+            }
+        } catch {
+            throw explained(error, configuration)
+        }
+    }
+
+    private var flags: [ServerConfiguration.Key: ConfigContent] {
+        var flags: [ServerConfiguration.Key: ConfigContent] = [:]
+        flags[.listen] = listen.map { .string($0) }
+        flags[.data] = data.path.map { .string($0) }
+        flags[.demo] = demo ? .bool(true) : nil
+        flags[.json] = data.json ? .bool(true) : nil
+        flags[.publicUrl] = publicUrl.map { .string($0) }
+        flags[.trustedProxies] = trustedProxies.isEmpty ? nil : .stringArray(trustedProxies)
+        flags[.maximumConnections] = maximumConnections.map { .int($0) }
+        flags[.queuedEvents] = queuedEvents.map { .int($0) }
+        flags[.drainSeconds] = drainSeconds.map { .int($0) }
+        flags[.logLevel] = logLevel.map { .string($0) }
+        return flags
+    }
+
+    private func greet(
+        _ configuration: ServerConfiguration, port: Int, demo: Demo?, store: some ControlStore, clock: WallClock
+    ) async throws {
+        var listen = configuration.listen
+        listen.port = port
+        let url = configuration.publicURL ?? listen.url
+        try configuration.data.noteServing(at: url)
+        let link = demo == nil ? nil : try await ReviewLink.make(at: url, store: store, now: clock.now())
+        if configuration.json {
+            try Console.json { json in
+                json.object {
+                    $0.field("url", url)
+                    $0.field(ifPresent: "publicKey", demo?.publicKey)
+                    $0.field(ifPresent: "reviewLink", link)
+                }
+            }
+            return
+        }
+        guard let demo, let link else { return try Console.line("Parley listens on \(url)") }
+        try Console.line(
+            """
+
+            Parley listens on \(url)
+
+              Demo chat      \(Demo.chat)  (served by demo/backend.py, which scripts/run starts)
+              Review page    \(link)
+                             (signs in once, within 24 hours; `parley review link` makes another)
+              Public key     \(demo.publicKey)
+              Secret key     in \(configuration.data.demoFile)
+              For your page  \(PageSnippet(url: url, key: demo.publicKey).text)
+
+            """)
+    }
+
+    /// What the system says when it won't let us listen, as a sentence to act on.
+    private func explained(_ error: any Error, _ configuration: ServerConfiguration) -> any Error {
+        let text = "\(error)"
+        let address = configuration.listen.text
+        if text.contains("Address already in use") || text.contains("errno: 98") || text.contains("errno: 48") {
+            return Complaint("\(address) is in use by another program: end that one (perhaps a Parley that still runs), or choose another with --listen.")
+        }
+        if text.contains("Permission denied") || text.contains("errno: 13") {
+            return Complaint("This user may not listen on \(address): choose a port above 1023 with --listen.")
+        }
+        if text.contains("Cannot assign requested address") || text.contains("errno: 99") || text.contains("errno: 49") {
+            return Complaint("\(configuration.listen.host) is no address of this machine: listen on 127.0.0.1 or 0.0.0.0.")
+        }
+        if text.contains("getaddrinfo") || text.contains("unknown host") || text.contains("SocketAddressError") {
+            return Complaint("The host \(configuration.listen.host.forTerminal()) is not known: write an address, like 127.0.0.1:8787.")
+        }
+        return error
+    }
+}

@@ -1,0 +1,161 @@
+import Configuration
+import Events
+import Gateway
+import Logging
+
+#if canImport(FoundationEssentials)
+import FoundationEssentials
+#else
+import Foundation
+#endif
+
+/// How a server runs. Read from flags, then the environment, then the file, then the defaults here.
+///
+/// | key in the file | flag | environment | default |
+/// |---|---|---|---|
+/// | `listen` | `--listen` | `PARLEY_LISTEN` | `127.0.0.1:8787` |
+/// | `data` | `--data` | `PARLEY_DATA` | `./parley-data` |
+/// | `demo` | `--demo` | `PARLEY_DEMO` | `false` |
+/// | `publicUrl` | `--public-url` | `PARLEY_PUBLIC_URL` | where it listens |
+/// | `trustedProxies` | `--trusted-proxy`, once each | `PARLEY_TRUSTED_PROXIES`, with commas | none |
+/// | `maximumConnections` | `--maximum-connections` | `PARLEY_MAXIMUM_CONNECTIONS` | `10000` |
+/// | `queuedEvents` | `--queued-events` | `PARLEY_QUEUED_EVENTS` | `20000` |
+/// | `drainSeconds` | `--drain-seconds` | `PARLEY_DRAIN_SECONDS` | `20` |
+/// | `logLevel` | `--log-level` | `PARLEY_LOG_LEVEL` | `info` |
+/// | `json` | `--json` | `PARLEY_JSON` | `false` |
+/// | (none) | `--config` | `PARLEY_CONFIG` | no file |
+///
+/// Origins, quotas and times of a project are the project's own: `parley project set`.
+struct ServerConfiguration: Sendable {
+    static let defaultData = "./parley-data"
+
+    var listen = ListenAddress(host: "127.0.0.1", port: 8787)
+    var data = DataFolder(path: defaultData)
+    var demo = false
+    /// The address pages and people use, where a proxy stands in front.
+    var publicURL: String?
+    /// Addresses or blocks whose X-Forwarded-For is believed.
+    var trustedProxies: [AddressRange] = []
+    /// Sockets and requests open at once; each costs about 30 kB.
+    var maximumConnections = 10_000
+    /// Events in front of the store; beyond, senders are told to try again.
+    var queuedEvents = 20_000
+    /// How long open connections get to finish once the server is told to stop; below the 30 s that containers are given.
+    var drainSeconds = 20
+    var logLevel = Logger.Level.info
+    var json = false
+
+    enum Key: String, CaseIterable {
+        case listen, data, demo, publicUrl, trustedProxies, maximumConnections, queuedEvents, drainSeconds, logLevel, json
+    }
+}
+
+/// A host and a port, `127.0.0.1:8787` or `[::1]:8787`; port 0 takes a free one.
+struct ListenAddress: Sendable, Equatable {
+    var host: String
+    var port: Int
+
+    init(host: String, port: Int) { (self.host, self.port) = (host, port) }
+
+    init?(_ text: String) {
+        guard let colon = text.lastIndex(of: ":"), let port = Int(text[text.index(after: colon)...]), (0...65535).contains(port) else { return nil }
+        var host = text[..<colon]
+        if host.hasPrefix("["), host.hasSuffix("]") { host = host.dropFirst().dropLast() } else if host.contains(":") { return nil }
+        guard !host.isEmpty else { return nil }
+        self.init(host: String(host), port: port)
+    }
+
+    var text: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
+
+    /// The address a browser on this machine can open.
+    var url: String { ["0.0.0.0": "http://127.0.0.1:\(port)", "::": "http://[::1]:\(port)"][host] ?? "http://\(text)" }
+}
+
+extension ServerConfiguration {
+    /// Reads the configuration.
+    /// - Parameters:
+    ///   - flags: what stood on the command line; it comes first.
+    ///   - file: a JSON object of the keys above, from `--config` or `PARLEY_CONFIG`.
+    static func read(flags: [Key: ConfigContent], file: String?, environment: [String: String] = ProcessInfo.processInfo.environment) async throws -> Self {
+        var providers: [any ConfigProvider] = [
+            InMemoryProvider(
+                name: "command line",
+                values: Dictionary(uniqueKeysWithValues: flags.map { (AbsoluteConfigKey([$0.key.rawValue]), ConfigValue($0.value, isSecret: false)) })),
+            EnvironmentVariablesProvider(environmentVariables: environment).prefixKeys(with: "parley"),
+        ]
+        if let file = file ?? environment["PARLEY_CONFIG"] { providers.append(try await provider(of: file)) }
+        let reader = ConfigReader(providers: providers)
+
+        func value<Value>(_ key: Key, _ what: String, _ read: (ConfigKey) async throws -> Value?) async throws -> Value? {
+            do {
+                return try await read(ConfigKey(key.rawValue))
+            } catch {
+                throw Complaint("The setting \(key.rawValue) is not \(what): see `parley serve --help`.")
+            }
+        }
+
+        var configuration = Self()
+        if let text = try await value(.listen, "text", { try await reader.fetchString(forKey: $0) }) {
+            guard let listen = ListenAddress(text) else {
+                throw Complaint("\(text.forTerminal()) is no address to listen on: write HOST:PORT, like 127.0.0.1:8787 or [::1]:8787.")
+            }
+            configuration.listen = listen
+        }
+        if let path = try await value(.data, "text", { try await reader.fetchString(forKey: $0) }) { configuration.data.path = path }
+        if let url = try await value(.publicUrl, "text", { try await reader.fetchString(forKey: $0) }) {
+            guard url.hasPrefix("http://") || url.hasPrefix("https://") else {
+                throw Complaint("The public URL begins with http:// or https://, but this is \(url.forTerminal()).")
+            }
+            configuration.publicURL = url.hasSuffix("/") ? String(url.dropLast()) : url
+        }
+        if let proxies = try await value(.trustedProxies, "a list of texts", { try await reader.fetchStringArray(forKey: $0) }) {
+            configuration.trustedProxies = try proxies.map { text in
+                guard let range = AddressRange(text) else {
+                    throw Complaint("The trusted proxy \(text.forTerminal()) is no address or block: write it like 10.0.0.0/8 or ::1.")
+                }
+                return range
+            }
+        }
+        if let text = try await value(.logLevel, "text", { try await reader.fetchString(forKey: $0) }) {
+            guard let level = Logger.Level(rawValue: text) else {
+                throw Complaint("There is no log level \(text.forTerminal()): use \(Logger.Level.allCases.map(\.rawValue).joined(separator: ", ")).")
+            }
+            configuration.logLevel = level
+        }
+        func count(_ key: Key, _ range: ClosedRange<Int>, into target: WritableKeyPath<Self, Int>) async throws {
+            guard let number = try await value(key, "a whole number", { try await reader.fetchInt(forKey: $0) }) else { return }
+            guard range.contains(number) else { throw Complaint("\(key.rawValue) is between \(range.lowerBound) and \(range.upperBound), not \(number).") }
+            configuration[keyPath: target] = number
+        }
+        try await count(.maximumConnections, 1...1_000_000, into: \.maximumConnections)
+        try await count(.queuedEvents, 1000...10_000_000, into: \.queuedEvents)
+        try await count(.drainSeconds, 0...3600, into: \.drainSeconds)
+        configuration.demo = try await value(.demo, "true or false") { try await reader.fetchBool(forKey: $0) } ?? configuration.demo
+        configuration.json = try await value(.json, "true or false") { try await reader.fetchBool(forKey: $0) } ?? configuration.json
+        return configuration
+    }
+
+    private static func provider(of file: String) async throws -> any ConfigProvider {
+        guard let data = FileManager.default.contents(atPath: file) else {
+            throw Complaint("The configuration file \(file) can't be read: check its name and its rights.")
+        }
+        var unknown: String?
+        do {
+            try JSONDocument.read(data) { json in
+                guard json.kind == .object else { throw JSONDocument.Fault.malformed }
+                json.forEachMember { key, _ in
+                    let name = String(decoding: key, as: UTF8.self)
+                    if Key(rawValue: name) == nil { unknown = name }
+                }
+            }
+            if let unknown {
+                let near = Key.allCases.map(\.rawValue).min { $0.distance(to: unknown) < $1.distance(to: unknown) } ?? ""
+                throw Complaint("\(file) sets \(unknown.forTerminal()), which is no setting: did you mean \(near)?")
+            }
+            let path = InMemoryProvider(values: ["filePath": ConfigValue(.string(file), isSecret: false)])
+            return try await FileProvider<JSONSnapshot>(config: ConfigReader(provider: path))
+        } catch is JSONDocument.Fault {
+            throw Complaint("The configuration file \(file) is not a JSON object: mend it, or see `parley serve --help` for the keys.")
+        }
+    }
+}

@@ -1,0 +1,84 @@
+import ArgumentParser
+import Conversations
+import Events
+import Logging
+
+#if canImport(FoundationEssentials)
+import FoundationEssentials
+#else
+import Foundation
+#endif
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Musl)
+import Musl
+#endif
+
+/// What every command takes: which data folder, and whether a program reads the answer.
+struct DataOptions: ParsableArguments {
+    @Option(name: .customLong("data"), help: ArgumentHelp("The data folder (PARLEY_DATA; default: ./parley-data).", valueName: "dir"))
+    var path: String?
+
+    @Flag(help: "Answer in JSON.")
+    var json = false
+
+    var folder: DataFolder {
+        DataFolder(path: path ?? ProcessInfo.processInfo.environment["PARLEY_DATA"] ?? ServerConfiguration.defaultData)
+    }
+}
+
+/// The folder with all that an installation keeps: the database, the demo's keys, where the server listens.
+struct DataFolder: Sendable {
+    var path: String
+
+    /// Where the server that runs here, or ran here last, listens; a default for links and checks, nothing more.
+    private var servingFile: String { path + "/serving.json" }
+    var demoFile: String { path + "/demo.json" }
+
+    /// Whether there is a database: a mistyped folder must not become a new, empty one.
+    var exists: Bool { FileManager.default.fileExists(atPath: path + "/parley.sqlite") }
+
+    /// Opens the store for one command's work.
+    /// - Parameter creating: whether a folder that is not there is made.
+    func withStore<Result>(creating: Bool = false, _ work: (any EmbeddedStore) async throws -> Result) async throws -> Result {
+        guard creating || exists else {
+            throw Complaint("There is no Parley data in \(path): name its folder with --data, or begin with `parley project create` or `parley serve`.")
+        }
+        var logger = Logger(label: "parley") { StreamLogHandler.standardError(label: $0) }
+        logger.logLevel = .error
+        let store = try Assembly.openStore(in: self, logger: logger)
+        let result: Result
+        do {
+            result = try await work(store)
+        } catch {
+            try? store.close()
+            throw error
+        }
+        try store.close()
+        return result
+    }
+
+    /// Writes a file that only its owner may read, whole or not at all.
+    func write(_ bytes: [UInt8], to file: String) throws {
+        let draft = file + ".new"
+        try? FileManager.default.removeItem(atPath: draft)
+        guard FileManager.default.createFile(atPath: draft, contents: Data(bytes), attributes: [.posixPermissions: 0o600]) else {
+            throw Complaint("\(file) can't be written: mend the rights of the folder or free some space.")
+        }
+        guard rename(draft, file) == 0 else { throw Complaint("\(file) can't be replaced: mend its rights or the folder's.") }
+    }
+
+    func noteServing(at url: String) throws {
+        var writer = JSONWriter()
+        writer.object { $0.field("url", url) }
+        try write(writer.bytes, to: servingFile)
+    }
+
+    /// The address of the server, as it said itself; the default where none ever ran.
+    var servingAt: String {
+        guard let data = FileManager.default.contents(atPath: servingFile),
+            let url = try? JSONDocument.read(data, { $0["url"]?.string })
+        else { return "http://127.0.0.1:8787" }
+        return url
+    }
+}
