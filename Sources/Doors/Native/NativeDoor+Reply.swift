@@ -68,7 +68,7 @@ extension NativeDoor {
                 writer.field("type", "error")
                 writer.field("code", code)
                 writer.field("name", name)
-                writer.detail(of: refusal)
+                writer.detail(of: refusal, documentation: "/docs/reasons#" + name)
                 writer.field("temporary", refusal.reason.isTemporary)
             case .goodbye(let code, let reason, let after):
                 writer.field("type", "goodbye")
@@ -96,10 +96,10 @@ extension JSONWriter {
         }
     }
 
-    fileprivate mutating func detail(of refusal: Refusal) {
+    fileprivate mutating func detail(of refusal: Refusal, documentation: String? = nil) {
         field("message", refusal.message)
         field(ifPresent: "field", refusal.field)
         if let wait = refusal.retryAfterMilliseconds { field("retryAfterMs", wait) }
-        field("doc", refusal.reason.documentation)
+        field("doc", documentation ?? refusal.reason.documentation)
     }
 }

@@ -150,8 +150,7 @@ private struct FieldReader {
         guard value.kind == .object else { throw Refusal(.invalidField, field: "\(name)", "\(name) must be an object of counts.") }
         try value.forEachMember { (key: UnsafeBufferPointer<UInt8>, count: JSONValue) throws(Refusal) in
             guard let number = count.integer, number >= 0 else {
-                let path = "\(name)." + String(decoding: key, as: UTF8.self)
-                throw Refusal(.invalidField, field: path, "\(path) must be a whole number from 0.")
+                throw Refusal(.invalidField, field: "\(name)", "\(name).\(String(decoding: key, as: UTF8.self)) must be a whole number from 0.")
             }
         }
         return JSONText(value)

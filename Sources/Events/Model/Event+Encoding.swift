@@ -35,7 +35,8 @@ extension Event {
         case .message(let message):
             if extent == .whole { writer.field("role", message.role.rawValue) }
             switch message.content {
-            case .text(let text): if extent == .whole { writer.field("content", text) }
+            // Databases end a text at NUL, so one that has it travels in the payload.
+            case .text(let text): if extent == .whole || text.utf8.contains(0) { writer.field("content", text) }
             case .blocks(let blocks): writer.field("content", blocks)
             }
             writer.field(ifPresent: "replyTo", message.replyTo)

@@ -44,7 +44,7 @@ struct DoorRoute: Sendable {
     private func open(_ knock: Knock) -> Result<Access, Refusal> {
         keys.open(knock).flatMap { access in
             guard entrance.transport == .beacon, access.lane != .public else { return .success(access) }
-            return .failure(Refusal(.laneForbidden, field: "key", "A beacon takes public keys only; a backend posts to /v1/events."))
+            return .failure(Refusal(.secretKeyInBrowser, field: "key", "A beacon takes public keys only; a backend posts to /v1/events."))
         }
     }
 

@@ -65,4 +65,21 @@ enum CloseCode: UInt16, Sendable, CaseIterable {
         case .tokenExpired: "token_expired"
         }
     }
+
+    /// What happened and what to do, for the codes that are no refusal's own.
+    var explanation: String {
+        switch self {
+        case .normal: "The session ended as agreed."
+        case .protocolViolation: "A frame broke RFC 6455. Use a WebSocket library; back off, then come back."
+        case .binary: "Frames are JSON text. Send text frames; back off, then come back."
+        case .unsupportedVersion: "None of the offered subprotocols is spoken here. Offer `parley.v1`; do not come back before."
+        case .malformedFrame: "A frame was no JSON object of the protocol, or came out of turn. Mend the client; do not come back before."
+        case .frameTooLarge: "A frame or batch was larger than the welcome allows. Cut batches to its limits."
+        case .slowConsumer: "More was waiting to be read by the client than memory may hold. Back off, then come back."
+        case .helloTimeout: "No hello came in time. Back off, then come back and say hello."
+        case .heartbeatLost: "Nothing was heard for two and a half heartbeats. Reconnect at once."
+        case .tokenExpired: "The user's token has run out. Fetch a new one, then reconnect at once."
+        default: "See the reason of that name."
+        }
+    }
 }

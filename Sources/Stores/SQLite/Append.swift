@@ -84,7 +84,7 @@ struct AppendTransaction {
         var text: String?
         if case .message(let message) = event.body {
             role = Event.Role.allCases.firstIndex(of: message.role)
-            if case .text(let content) = message.content { text = content }
+            if case .text(let content) = message.content, !content.utf8.contains(0) { text = content }
         }
         let payload = event.json(.besideColumns).bytes
         let statement = try db.cachedStatement(sql: """

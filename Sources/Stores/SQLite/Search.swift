@@ -96,7 +96,7 @@ enum SearchText {
             value.forEachMember { key, member in collect(member, isText: key.equals("text") || key.equals("content")) }
         }
         try? JSONDocument.read(Array(payload.utf8)) { json in
-            if let content = json["content"] { collect(content, isText: false) }
+            if let content = json["content"] { collect(content, isText: content.kind == .string) }
         }
         return words
     }
