@@ -14,7 +14,7 @@ extension SQLiteStore {
             var next: String?
             if rows.count > limit {
                 rows.removeLast()
-                next = rows.last.map { "\($0["last_at"] as Int64)~\($0["number"] as Int64)" }
+                next = rows.last.map { "\($0[ThreadFold.lastAtColumn] as Int64)~\($0[ThreadFold.numberColumn] as Int64)" }
             }
             let reader = ConversationReader(db: db, project: project, now: now)
             return Page(items: try reader.summaries(rows), next: next)
@@ -37,7 +37,7 @@ struct ThreadQuery: Sendable {
     }
 
     var sql: String {
-        "SELECT t.* FROM thread t WHERE " + conditions.joined(separator: " AND ") + " ORDER BY t.last_at DESC, t.number DESC LIMIT ?"
+        "SELECT \(ThreadFold.columns) FROM thread t WHERE " + conditions.joined(separator: " AND ") + " ORDER BY t.last_at DESC, t.number DESC LIMIT ?"
     }
 
     private mutating func add(_ condition: String, _ arguments: StatementArguments = []) {
@@ -88,17 +88,20 @@ extension ConversationReader {
 
     func summary(of thread: String) throws -> (number: Int64, summary: ThreadSummary)? {
         let row = try Row.fetchOne(
-            db.cachedStatement(sql: "SELECT * FROM thread WHERE project = ? AND id = ?"), arguments: [project.number.number, thread])
+            db.cachedStatement(sql: "SELECT \(ThreadFold.columns) FROM thread WHERE project = ? AND id = ?"), arguments: [project.number.number, thread])
         guard let row else { return nil }
-        return try summaries([row]).first.map { (row["number"], $0) }
+        return try summaries([row]).first.map { (row[ThreadFold.numberColumn], $0) }
     }
 
     func summaries(_ rows: [Row]) throws -> [ThreadSummary] {
-        let ids = rows.flatMap { [$0["first_message"] as String?, $0["last_message"] as String?].compactMap(\.self) }
+        let ids = rows.flatMap { row in
+            let fold = ThreadFold(row)
+            return [fold.firstMessage?.id, fold.lastMessage?.id].compactMap(\.self)
+        }
         let excerpts = try excerpts(of: ids)
-        let scores = try scores(on: rows.map { $0["id"] })
+        let scores = try scores(on: rows.map { $0[ThreadFold.idColumn] })
         return try rows.map { row in
-            let number: Int64 = row["number"]
+            let number: Int64 = row[ThreadFold.numberColumn]
             let fold = ThreadFold(row)
             let votes = try Row.fetchOne(
                 db.cachedStatement(sql: """
@@ -107,15 +110,15 @@ extension ConversationReader {
             let tags = try String.fetchAll(
                 db.cachedStatement(sql: "SELECT tag FROM thread_tag WHERE project = ? AND thread = ? ORDER BY tag"),
                 arguments: [project.number.number, number])
-            let lastAt = Timestamp(microseconds: row["last_at"])
-            let id: String = row["id"]
+            let lastAt = Timestamp(microseconds: row[ThreadFold.lastAtColumn])
+            let id: String = row[ThreadFold.idColumn]
             return ThreadSummary(
                 id: id,
                 status: ThreadSummary.status(
                     set: fold.status.map { ($0.value, $0.place.at) }, lastAt: lastAt, now: now,
                     inactiveAfterSeconds: project.settings.inactiveAfterSeconds),
                 user: try fold.user.map { Event.User(id: $0.value, props: try props(of: $0.value)) }, tags: tags,
-                metadata: fold.metadata?.value, messageCount: fold.messageCount, firstAt: Timestamp(microseconds: row["first_at"]),
+                metadata: fold.metadata?.value, messageCount: fold.messageCount, firstAt: Timestamp(microseconds: row[2]),
                 lastAt: lastAt, first: fold.firstMessage.flatMap { excerpts[$0.id] }, last: fold.lastMessage.flatMap { excerpts[$0.id] },
                 up: votes[0], down: votes[1], scores: scores[id] ?? [])
         }

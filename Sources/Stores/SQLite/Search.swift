@@ -71,7 +71,8 @@ enum SearchText {
     /// Ideographs, kana and syllables are set apart, since their scripts put no spaces between words: a run of them is
     /// then found as a phrase, wherever it begins.
     static func spaced(_ text: String) -> String {
-        guard text.unicodeScalars.contains(where: isUnspaced) else { return text }
+        // All of them take three bytes or more in UTF-8, and most texts have none of these.
+        guard text.utf8.contains(where: { $0 >= 0xE0 }), text.unicodeScalars.contains(where: isUnspaced) else { return text }
         var spaced = String.UnicodeScalarView()
         for scalar in text.unicodeScalars {
             guard isUnspaced(scalar) else { spaced.append(scalar); continue }

@@ -28,8 +28,8 @@ struct ThreadRows {
         let name = Name(project: project, id: id)
         if let entry = entries[name] { return entry.number }
         if let row = try Row.fetchOne(
-            db.cachedStatement(sql: "SELECT * FROM thread WHERE project = ? AND id = ?"), arguments: [project.number, id]) {
-            let number: Int64 = row["number"]
+            db.cachedStatement(sql: "SELECT \(ThreadFold.columns) FROM thread WHERE project = ? AND id = ?"), arguments: [project.number, id]) {
+            let number: Int64 = row[ThreadFold.numberColumn]
             entries[name] = Entry(number: number, isNew: false, fold: ThreadFold(row), knownTags: [])
             return number
         }
@@ -79,24 +79,32 @@ struct ThreadRows {
 }
 
 extension ThreadFold {
+    /// The columns `init(_:)` reads, in its order; reading by position is a third of the cost of reading by name.
+    static let columns = """
+        messages, roles, first_at, active_at, first_message_at, first_message, last_message_at, last_message,
+        person, person_at, person_event, status, status_at, status_event, metadata, metadata_at, metadata_event, number, id, last_at
+        """
+    static let numberColumn = 17
+    static let idColumn = 18
+    static let lastAtColumn = 19
+
     /// A thread's fold as it stands in its row; tags are only ever added, so they stay in their table.
     init(_ row: Row) {
         self.init()
-        func place(_ column: String, id: String) -> Place? {
-            guard let at: Int64 = row[column], let id: String = row[id] else { return nil }
+        func place(_ column: Int) -> Place? {
+            guard let at: Int64 = row[column], let id: String = row[column + 1] else { return nil }
             return Place(at: Timestamp(microseconds: at), id: id)
         }
-        messageCount = row["messages"]
-        roles = row["roles"]
-        firstAt = Timestamp(microseconds: row["first_at"])
-        lastAt = (row["active_at"] as Int64?).map { Timestamp(microseconds: $0) }
-        firstMessage = place("first_message_at", id: "first_message")
-        lastMessage = place("last_message_at", id: "last_message")
-        if let place = place("person_at", id: "person_event"), let name: String = row["person"] { user = Latest(name, place) }
-        if let place = place("status_at", id: "status_event"), let text: String = row["status"],
-            let value = Event.ThreadPatch.Status(rawValue: text) { status = Latest(value, place) }
-        if let place = place("metadata_at", id: "metadata_event"), let text: String = row["metadata"] {
-            metadata = Latest(JSONText(trusted: Array(text.utf8)), place)
+        messageCount = row[0]
+        roles = row[1]
+        firstAt = Timestamp(microseconds: row[2])
+        lastAt = (row[3] as Int64?).map { Timestamp(microseconds: $0) }
+        firstMessage = place(4)
+        lastMessage = place(6)
+        if let name: String = row[8], let place = place(9) { user = Latest(name, place) }
+        if let text: String = row[11], let value = Event.ThreadPatch.Status(rawValue: text), let place = place(12) {
+            status = Latest(value, place)
         }
+        if let text: String = row[14], let place = place(15) { metadata = Latest(JSONText(trusted: Array(text.utf8)), place) }
     }
 }

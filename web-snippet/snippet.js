@@ -1,0 +1,585 @@
+// The browser client of Parley: it records the messages of a chat where they happen, in the page.
+//
+// The path of an event: a tracking call gives it an id and returns at once → the queue (bounded) → the socket, or
+// fetch where no socket can be had, or a beacon as the page leaves → its verdict. The id is the same on every path and
+// the gateway keeps the first of each, so nothing here asks whether a copy might already have arrived.
+//
+// Two promises to the page: nothing in this file ever throws into it, and nothing in this file grows without bound.
+// It keeps nothing on the visitor's machine: no cookie, no storage. Importing it touches no `window`.
+
+// ---------------------------------------------------------------------------------------------------------- options
+
+const version = "0.1";
+
+// The protocol's limits, until the welcome says otherwise.
+const LIMITS = { eventBytes: 65536, batchBytes: 262144, batchEvents: 500 };
+// A long chat with the network away. A tab is killed for its memory long before it is slow, so this is kept small.
+const QUEUE_EVENTS = 500;
+// 512 KiB: two socket batches.
+const QUEUE_BYTES = 524288;
+// Fetch standard: beacons and keepalive requests share 64 KiB in flight per page. 4 KiB of it stay the page's own.
+const BEACON_TOTAL = 61440;
+// Chromium refuses a beacon whole that would pass the shared 64 KiB: small pieces lose little to a refusal.
+const BEACON_PIECE = 16384;
+// An event past BEACON_TOTAL (less ENVELOPE) can never leave by beacon, so it goes by fetch the moment it exists.
+const AT_ONCE = 61300;
+// Room for the words around the events in a frame or a body; they need about 70 bytes.
+const ENVELOPE = 128;
+// One render's calls in one frame. HTML standard: timers nested five deep are 4 ms apart at least, so 0 gains nothing.
+const COALESCE_MS = 10;
+// A proxy that swallows the upgrade leaves a WebSocket connecting for minutes: browsers set no limit a page can rely on.
+const WELCOME_MS = 10000;
+// Browsers let a silent request live for minutes (Chromium and Firefox: 300 s); a chat cannot wait that long.
+const FETCH_MS = 30000;
+// flush() answers false after this, rather than leave an `await` in the page hanging.
+const FLUSH_MS = 10000;
+// First delay, doubled each time, full jitter, so that a restart is not met by every page at once.
+const RETRY_MS = 1000;
+// Chromium wakes the timers of a long-hidden page once a minute: a longer delay would only be less even.
+const RETRY_CAP_MS = 60000;
+// About a minute of waiting on average; then silence until an event, `online` or a return to the page, since a
+// blocked address writes a line to the visitor's console for each attempt.
+const RETRY_TRIES = 8;
+// What a gateway may ask for in Retry-After; past five minutes it is a mistake.
+const RETRY_WISH_MS = 300000;
+
+const inPage = typeof document === "object";
+const sizeOf = (text) => new TextEncoder().encode(text).length;
+const bodyOf = (items) => `"sentAt":${Date.now()},"events":[${items.map((item) => item.json)}]}`;
+
+// Says each thing once. Bound: 50 texts.
+const warned = new Set();
+function warn(text) {
+  if (warned.size < 50 && !warned.has(text)) console.warn("[parley] " + text);
+  warned.add(text);
+}
+
+// Every function that the page or the browser calls passes through here.
+const guard = (work, otherwise = () => {}) => (...args) => {
+  try {
+    return work(...args);
+  } catch (error) {
+    warn("ignored: " + error);
+    return otherwise();
+  }
+};
+
+// -------------------------------------------------------------------------------------------------------------- ids
+
+let lastMs = 0;
+let counter = 0;
+
+// A UUIDv7 (RFC 9562, 5.7): 48 bits of time, a 12-bit counter that keeps the order within a millisecond (6.2, method
+// 1), 62 random bits. A counter that runs over borrows the next millisecond; a clock set back changes nothing.
+function newID() {
+  const bytes = crypto.getRandomValues(new Uint8Array(10));
+  const random = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  if (Date.now() > lastMs) {
+    lastMs = Date.now();
+    counter = bytes[0];
+  } else if (++counter > 4095) {
+    lastMs++;
+    counter = 0;
+  }
+  const digits = lastMs.toString(16).padStart(12, "0") + (28672 + counter).toString(16) + "89ab"[bytes[1] & 3] + random.slice(5);
+  return digits.replace(/(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
+}
+
+// The page's own id where it can be one, a new one where it cannot.
+function idFrom(given) {
+  if (typeof given === "string" && given && given.length <= 128) return given;
+  if (given != null) warn("not an id: " + given);
+  return newID();
+}
+
+// ------------------------------------------------------------------------------------------------------------- retry
+
+// When a lane may be tried again. `failed` takes the gateway's own wish in milliseconds, where it had one.
+const createRetry = () => ({
+  at: 0,
+  failures: 0,
+  fine() {
+    this.at = this.failures = 0;
+  },
+  failed(wish) {
+    const delay = Math.random() * Math.min(RETRY_CAP_MS, RETRY_MS * 2 ** this.failures++);
+    this.at = Date.now() + (wish >= 0 ? Math.min(wish, RETRY_WISH_MS) : delay);
+  },
+  again() {
+    this.failures = Math.min(this.failures, RETRY_TRIES - 1);
+  },
+  next() {
+    return this.failures < RETRY_TRIES ? this.at : Infinity;
+  },
+});
+
+// Everything about one key: its queue, its socket, its retries. A page has one, as a rule.
+function createClient() {
+  let key;
+  let base;
+  // From identify(), for threads opened without a user of their own.
+  let user;
+  let limits = LIMITS;
+  // The reason this page must not come back, once the gateway has said so.
+  let stopped;
+  // Between pagehide and pageshow.
+  let away;
+  // Bound: what the page adds itself.
+  const listeners = new Set();
+  // Bound: each leaves after FLUSH_MS at the latest.
+  const flushes = new Set();
+
+  // ----------------------------------------------------------------------------------------------------------- queue
+
+  // Bound: QUEUE_EVENTS and QUEUE_BYTES, checked in admit(). At the bound the oldest custom event that is not under
+  // way is dropped, then the oldest of any kind; drops are counted by reason and reported.
+  const queue = [];
+  let dropped = {};
+  const waiting = () => queue.filter((item) => !item.sent);
+  const overfull = () => queue.length > QUEUE_EVENTS || queue.reduce((sum, item) => sum + item.size, 0) > QUEUE_BYTES;
+
+  // The text is fixed here, once: every path sends the same bytes for the same id, or the gateway would see a conflict.
+  function enqueue(event) {
+    const json = JSON.stringify(event);
+    const { id, type } = event;
+    const item = { id, type, json, size: sizeOf(json) };
+    if (item.size > limits.eventBytes) settle(item, "dropped", "event_too_large");
+    else queue.push(item);
+  }
+
+  function admit(event) {
+    if (!inPage) return;
+    if (stopped) return tell(event, "dropped", stopped);
+    try {
+      enqueue(event);
+    } catch (error) {
+      return settle(event, "dropped", "unserializable");
+    }
+    while (overfull()) {
+      const idle = waiting();
+      settle(idle.find((item) => item.type === "event") || idle[0], "dropped", "queue_full");
+    }
+    sockets.again();
+    posts.again();
+    if (away) leave();
+    else wake(document.hidden ? 0 : COALESCE_MS);
+  }
+
+  // The end of an event's way: out of the queue, told to whoever listens.
+  function settle(item, verdict, reason, message = "") {
+    const place = queue.indexOf(item);
+    if (place >= 0) queue.splice(place, 1);
+    if (verdict === "dropped") dropped[reason] = (dropped[reason] || 0) + 1;
+    if (reason) warn(`${item.type} ${verdict}: ${reason}. ${message}`);
+    tell(item, verdict, reason);
+    flushes.forEach((check) => check());
+  }
+
+  function tell({ id, type }, verdict, reason) {
+    listeners.forEach((listener) => guard(listener)({ id, type, verdict, reason }));
+  }
+
+  // What had to be dropped is itself an event, sent beside the next ones; past the bound, as it is one at most.
+  function report() {
+    if (!Object.keys(dropped).length || queue.some((item) => item.type === "client_report")) return;
+    enqueue({ type: "client_report", id: newID(), at: Date.now(), reasons: dropped });
+    dropped = {};
+  }
+
+  function take(events, size) {
+    const items = [];
+    if (Date.now() < heldUntil) return items;
+    report();
+    for (const item of waiting().filter((item) => item.size <= AT_ONCE)) {
+      size -= item.size + 1;
+      if (items.length >= events || size < ENVELOPE) break;
+      item.sent = true;
+      items.push(item);
+    }
+    return items;
+  }
+
+  // Until when the gateway wants no events, having said `retry` to some.
+  let heldUntil = 0;
+
+  function conclude(items, resultOf) {
+    items.forEach((item, place) => {
+      const { verdict, reason, message, retryAfterMs = RETRY_MS } = resultOf(item, place);
+      if (verdict !== "retry") return settle(item, verdict, reason, message);
+      item.sent = false;
+      heldUntil = Date.now() + Math.min(retryAfterMs, RETRY_WISH_MS);
+      tell(item, verdict, reason);
+    });
+  }
+
+  // ---------------------------------------------------------------------------------------------------------- socket
+
+  const sockets = createRetry();
+  let socket;
+  let opened;
+
+  function connect() {
+    opened = true;
+    // Batch number → its events. Bound: the credits.
+    const flights = new Map();
+    let credits = 0;
+    let batch = 0;
+    // heartbeatMs; 0 until welcomed.
+    let every = 0;
+    // When the oldest unanswered heartbeat left.
+    let beatAt = 0;
+    let refusal = {};
+    const ws = new WebSocket(address("socket").replace(/^http/, "ws"), "parley.v1");
+    let pulse = setTimeout(guard(down), WELCOME_MS, 0);
+    const send = (frame) => ws.send(JSON.stringify(frame));
+
+    const session = (socket = {
+      // While credits last; each event costs one.
+      drain() {
+        while (credits > 0) {
+          const items = take(Math.min(credits, limits.batchEvents), limits.batchBytes);
+          if (!items.length) return;
+          credits -= items.length;
+          flights.set(++batch, items);
+          ws.send(`{"type":"batch","batch":${batch},${bodyOf(items)}`);
+        }
+      },
+      // What has no ack waits again, and leaves with the same ids.
+      close() {
+        socket = undefined;
+        clearTimeout(pulse);
+        flights.forEach((items) => items.forEach((item) => (item.sent = false)));
+        ws.close();
+      },
+    });
+
+    // Close codes say what to do next: 40xx stay away, 42xx come at once, anything else back off.
+    function down(code) {
+      if (socket !== session) return;
+      session.close();
+      const band = Math.floor((code < 4000 && refusal.code ? refusal.code : code) / 100);
+      if (band === 40) return stop(refusal.name || code, refusal.message);
+      if (!every && band < 40) noSocket = true;
+      sockets.failed(band === 42 && !sockets.failures ? refusal.afterMs || 0 : refusal.retryAfterMs);
+      pump();
+    }
+
+    // A page script cannot ping. Nothing heard for two beats after one: the line is dead, whatever the browser thinks.
+    function beat() {
+      if (beatAt && Date.now() - beatAt >= 2 * every) return down(4201);
+      beatAt = beatAt || Date.now();
+      pulse = setTimeout(guard(beat), every);
+      send({ type: "heartbeat" });
+    }
+
+    ws.onopen = guard(() => send({ type: "hello", client: "parley.js/" + version, token: null }));
+    ws.onclose = guard((event) => down(event.code));
+    ws.onmessage = guard((event) => {
+      if (socket !== session) return;
+      const frame = JSON.parse(event.data);
+      const { type, results = [] } = frame;
+      beatAt = 0;
+      credits += frame.credits || 0;
+      if (frame.code) refusal = frame;
+      if (type === "welcome") {
+        limits = { ...limits, ...frame.limits };
+        every = frame.heartbeatMs || 25000;
+        noSocket = false;
+        clearTimeout(pulse);
+        pulse = setTimeout(guard(beat), Math.random() * every);
+      } else if (type === "heartbeat") sockets.fine();
+      else if (type === "ack") {
+        sockets.fine();
+        const items = flights.get(frame.batch) || [];
+        flights.delete(frame.batch);
+        // Silence about an event says stored.
+        const names = (item, place) => ({ index, id }) => (index >= 0 ? index === place : id === item.id);
+        conclude(items, (item, place) => results.find(names(item, place)) || { verdict: "stored" });
+      }
+      pump();
+    });
+  }
+
+  // ----------------------------------------------------------------------------------------------------------- fetch
+
+  const posts = createRetry();
+  // The last attempt at a socket ended before a welcome.
+  let noSocket;
+  let posting;
+  // Halved to find the one event for which a whole body is refused.
+  let postEvents = LIMITS.batchEvents;
+
+  const address = (path) => `${base}/v1/${path}?key=${encodeURIComponent(key)}`;
+
+  // A string body is text/plain and the key is in the query: a simple request, so no CORS preflight.
+  async function ask(items) {
+    const reply = {};
+    try {
+      const signal = AbortSignal.timeout && AbortSignal.timeout(FETCH_MS);
+      const response = await fetch(address("events"), { method: "POST", body: "{" + bodyOf(items), credentials: "omit", signal });
+      reply.status = response.status;
+      reply.after = response.headers.get("Retry-After");
+      Object.assign(reply, await response.json());
+    } catch (error) {
+      // Offline, blocked or cut short: as good as no answer.
+    }
+    return reply;
+  }
+
+  function post(items) {
+    const large = items[0].size > AT_ONCE;
+    posting = posting || !large;
+    items.forEach((item) => (item.sent = true));
+    ask(items).then(guard(({ status, after, results, error }) => {
+      posting = posting && large;
+      items.forEach((item) => (item.sent = false));
+      const { code = "http_" + status, message, retryAfterMs } = error || {};
+      if (stopped) return;
+      if (results) {
+        posts.fine();
+        postEvents = LIMITS.batchEvents;
+        conclude(items, (item, place) => results[place] || { verdict: "retry" });
+      } else if (/40[134]/.test(status)) stop(code, message);
+      else if (status >= 400 && status < 500 && status !== 408 && status !== 429) {
+        postEvents = items.length >> 1 || LIMITS.batchEvents;
+        if (items.length === 1) settle(items[0], "dropped", code, message);
+      } else posts.failed(retryAfterMs || (after > 0 ? after * 1000 : Date.parse(after) - Date.now()));
+      pump();
+    }));
+  }
+
+  let timer;
+  let timerAt = Infinity;
+
+  function wake(delay) {
+    if (Date.now() + delay >= timerAt) return;
+    clearTimeout(timer);
+    timerAt = Date.now() + delay;
+    timer = setTimeout(guard(pump), delay);
+  }
+
+  // Looks at everything that could be done now, does it, and sets one timer for what must wait.
+  function pump() {
+    clearTimeout(timer);
+    timerAt = Infinity;
+    if (!key || stopped || away) return;
+    const now = Date.now();
+    if (!socket && (opened || queue.length) && now >= sockets.next()) {
+      try {
+        connect();
+      } catch (error) {
+        // No WebSocket here, or the page's CSP refuses the address.
+        noSocket = true;
+        sockets.failed();
+      }
+    }
+    if (socket) socket.drain();
+    if (now >= posts.at && now >= heldUntil) {
+      waiting().filter((item) => item.size > AT_ONCE).forEach((item) => post([item]));
+      const items = noSocket && !posting ? take(postEvents, LIMITS.batchBytes) : [];
+      if (items.length) post(items);
+    }
+    const times = [socket || !opened ? 0 : sockets.next()];
+    if (waiting().length) times.push(heldUntil, posts.next());
+    const next = Math.min(...times.filter((time) => time > now));
+    if (next < Infinity) wake(next - now);
+  }
+
+  function stop(reason, message = "") {
+    warn(`stopped: ${reason}. ${message}`);
+    stopped = String(reason);
+    if (socket) socket.close();
+    queue.slice().forEach((item) => settle(item, "dropped", stopped));
+  }
+
+  // ------------------------------------------------------------------------------------------------------- page-hide
+
+  // Of BEACON_TOTAL, since the page was last in sight.
+  let spent = 0;
+
+  // A socket is not drained as a page dies, so whatever has no verdict also leaves by beacon. `hidden` comes many times
+  // and may be the last thing a phone says: each event is offered once until the page is seen again.
+  function leave() {
+    if (!key || stopped) return;
+    report();
+    const rest = queue.filter((item) => !item.beaconed && item.size <= AT_ONCE);
+    rest.sort((a, b) => (a.type === "event") - (b.type === "event"));
+    let piece = [];
+    let size = ENVELOPE;
+    for (const item of rest) {
+      size += item.size + 1;
+      if (size > BEACON_PIECE) {
+        beacon(piece);
+        piece = [];
+        size = ENVELOPE + item.size;
+      }
+      piece.push(item);
+    }
+    beacon(piece);
+  }
+
+  // text/plain again: an application/json Blob would need a preflight, which cannot finish while the page dies. `true`
+  // means taken, not delivered: the events stay in the queue for the case that the page lives on.
+  function beacon(items) {
+    const half = items.length >> 1;
+    const body = "{" + bodyOf(items);
+    const size = sizeOf(body);
+    if (items.length && spent + size <= BEACON_TOTAL && navigator.sendBeacon(address("beacon"), body)) {
+      spent += size;
+      items.forEach((item) => (item.beaconed = true));
+    } else if (half) {
+      beacon(items.slice(0, half));
+      beacon(items.slice(half));
+    }
+  }
+
+  function back() {
+    away = false;
+    spent = 0;
+    queue.forEach((item) => (item.beaconed = false));
+    sockets.again();
+    posts.again();
+    pump();
+  }
+
+  function open(publicKey, url) {
+    key = publicKey;
+    base = url;
+    const listen = (name, work, target = window) => target.addEventListener(name, guard(work));
+    // Never `unload` or `beforeunload`: they, like an open WebSocket, keep the page out of the back/forward cache.
+    listen("pagehide", () => {
+      away = true;
+      if (socket) socket.close();
+      leave();
+    });
+    listen("pageshow", back);
+    listen("visibilitychange", () => (document.hidden ? leave() : back()), document);
+    listen("online", () => {
+      sockets.fine();
+      posts.fine();
+      pump();
+    });
+    wake(0);
+  }
+
+  // -------------------------------------------------------------------------------------------- what the page calls
+
+  function track(type, fields, id = newID()) {
+    admit({ type, id, at: Date.now(), ...fields });
+    return id;
+  }
+
+  function openThread(options) {
+    const { id, tags, metadata, user: own } = options || {};
+    const thread = idFrom(id);
+    // Role → the thread's last message of it.
+    const last = {};
+    const who = () => (own && own.id ? { id: own.id } : user);
+    if (tags || metadata || own) track("thread", { thread, tags, user: own, metadata });
+    return {
+      id: thread,
+      trackMessage: guard((message) => {
+        const { role, content, id, at, replyTo, retryOf, isRetry, tags, metadata } = message || {};
+        if (!/^(user|assistant|system|tool)$/.test(role) || content == null) warn("trackMessage needs a role and content");
+        const again = retryOf || (isRetry ? last[role] : undefined);
+        return (last[role] = track("message", { thread, role, content, replyTo, retryOf: again, tags, user: who(), metadata, at: at || Date.now() }, idFrom(id)));
+      }, newID),
+      trackEvent: guard((name, metadata) => {
+        if (!name) return warn("trackEvent needs a name");
+        track("event", { thread, name, user: who(), metadata });
+      }),
+    };
+  }
+
+  const client = {
+    openThread: guard(openThread, openThread),
+
+    trackFeedback: guard((target, vote) => {
+      const { thumb = null, comment } = vote || {};
+      if (!target) return warn("trackFeedback needs a message id");
+      track("feedback", { target, thumb, comment, user });
+    }),
+
+    identify: guard((id, props) => {
+      if (!id) return warn("identify needs an id");
+      user = { id: String(id) };
+      track("identify", { user: { ...user, props } });
+    }),
+
+    // True when all that was tracked before the call has its verdict; false when it does not come.
+    flush: () => new Promise((resolve) => {
+      const mine = queue.slice();
+      const done = (answer) => {
+        clearTimeout(late);
+        flushes.delete(check);
+        resolve(answer);
+      };
+      const check = () => (stopped ? done(false) : mine.some((item) => queue.includes(item)) || done(true));
+      const late = setTimeout(done, FLUSH_MS, false);
+      flushes.add(check);
+      check();
+    }),
+
+    // "verdict" is the only name.
+    on(name, listener) {
+      if (name === "verdict" && typeof listener === "function") listeners.add(listener);
+      else warn('on needs "verdict" and a function');
+    },
+
+    off(name, listener) {
+      listeners.delete(listener);
+    },
+  };
+
+  return { client, admit, open, hasKey: () => key };
+}
+
+// ------------------------------------------------------------------------------------------------ the module's surface
+
+// The client that the functions below speak to. Made by the first call, so that it holds what is tracked before init().
+let first;
+const current = () => (first = first || createClient());
+
+// Idempotent per key, also across two copies of this file in one page: the list of clients is the window's.
+const init = guard((options) => {
+  const { key, url } = options || {};
+  if (!inPage || !/^pk_/.test(key) || !url) {
+    if (inPage) warn("init needs a public key (pk_…, never a secret one) and the gateway's url");
+    return current().client;
+  }
+  const name = Symbol.for("parley");
+  const clients = (window[name] = window[name] || new Map());
+  const keyless = first && !first.hasKey() && first;
+  if (keyless || !clients.has(key)) {
+    const fresh = keyless || createClient();
+    fresh.open(key, new URL(url, location.href).href.replace(/\/+$/, ""));
+    clients.set(key, fresh);
+  }
+  first = first || clients.get(key);
+  return clients.get(key).client;
+}, () => current().client);
+
+const openThread = (options) => current().client.openThread(options);
+const trackFeedback = (id, vote) => current().client.trackFeedback(id, vote);
+const identify = (id, props) => current().client.identify(id, props);
+const flush = () => current().client.flush();
+const on = (name, listener) => current().client.on(name, listener);
+const off = (name, listener) => current().client.off(name, listener);
+
+// <script tag build>
+// Takes the place of the loader's stub, or of nothing, and carries out what was called before this file was there. The
+// stub's functions live on in the page's hands: what they push from now on happens at once.
+const takeOver = guard((parley) => {
+  const stub = window.parley || {};
+  const script = document.currentScript || { dataset: {}, src: "" };
+  const { key, url = script.src.replace(/\/[^/]*$/, "") } = script.dataset;
+  if (stub.version) parley = stub;
+  window.parley = parley;
+  if (key) parley.init({ key, url });
+  const queue = stub.queue || [];
+  queue.push = guard(([call]) => call(parley));
+  queue.splice(0).forEach(queue.push);
+});
+// </script tag build>
+
+export { init, openThread, trackFeedback, identify, flush, on, off, version };
