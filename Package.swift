@@ -152,6 +152,16 @@ let package = Package(
             ],
             swiftSettings: strict),
         .testTarget(
+            name: "ReviewTests",
+            dependencies: [
+                "Conversations", "Events", "Review",
+                .product(name: "HTTPTypes", package: "swift-http-types"),
+                .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+            ],
+            swiftSettings: strict),
+        .testTarget(
             name: "GatewayTests",
             dependencies: [
                 "CZlib", "Events", "Gateway", "Ingest", "Keys",

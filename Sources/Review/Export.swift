@@ -1,5 +1,5 @@
-import Conversations
-import Events
+public import Conversations
+public import Events
 import HTTPTypes
 import Hummingbird
 import Logging
@@ -10,100 +10,90 @@ extension Review {
     @Sendable func export(_ request: Request, _ parameters: Parameters) async throws -> Response {
         let query = Query(request)
         let project = try await project(of: request, query)
-        let format = try query.choice("format", of: Export.Format.allCases) ?? .jsonl
-        return try await Export(
-            store: store, project: project, filter: ThreadFilter(query), format: format, now: clock.now(), logger: logger
-        ).response()
+        let format: Export.Format = try query.choice("format", of: Export.Format.allCases) ?? .jsonl
+        let filter = try ThreadFilter(query)
+        return try await Export(store: store, project: project, filter: filter, format: format, now: clock.now()).response(logger: logger)
     }
 }
 
 /// A walk over all conversations that match a filter, written out as it goes.
 ///
-/// Holds one page of threads and one of items at a time; a slow reader slows the walk. A fault on the way cuts the
-/// answer short without its end, so that a client can't take a part for the whole. Threads come by their latest
-/// activity: one that is written to while the walk goes on moves to the front and may be missing; `from` fetches it later.
-struct Export: Sendable {
-    enum Format: String, CaseIterable, Sendable { case jsonl, csv }
+/// JSON lines hold an item each, with its thread's ID; CSV a row for each message or event (RFC 4180). Holds one page of
+/// threads and one of items at a time; a slow reader slows the walk. Threads come by their latest activity: one that is
+/// written to while the walk goes on moves to the front and may be missing; `from` fetches it later.
+public struct Export: Sendable {
+    public enum Format: String, CaseIterable, Sendable { case jsonl, csv }
 
     let store: any ConversationStore
     let project: Project
     let filter: ThreadFilter
     let format: Format
     let now: Timestamp
-    let logger: Logger
+
+    public init(store: any ConversationStore, project: Project, filter: ThreadFilter, format: Format, now: Timestamp) {
+        self.store = store
+        self.project = project
+        self.filter = filter
+        self.format = format
+        self.now = now
+    }
 
     private static let threadsAtOnce = 100
     /// Few, as a backend's message may be megabytes long.
     private static let itemsAtOnce = 50
-    /// What is gathered before it is sent: larger gains nothing over a socket's own buffer.
+    /// What is gathered before it is handed on: larger gains nothing over a socket's own buffer.
     private static let chunkBytes = 64 << 10
 
-    /// The answer; its head is not sent before the first page was read, so that a fault there can still be told.
-    func response() async throws -> Response {
-        let first = try await threads(after: nil)
-        var headers = HTTPFields.api(contentType: format == .csv ? "text/csv; charset=utf-8; header=present" : "application/x-ndjson")
-        headers[.contentDisposition] = "attachment; filename=\"\(fileName)\""
-        return Response(
-            status: .ok, headers: headers,
-            body: ResponseBody { writer in
-                do {
-                    try await write(from: first, to: &writer)
-                } catch is CancellationError {
-                    throw CancellationError()
-                } catch {
-                    logger.warning("an export was cut short", metadata: ["project": "\(project.id)", "error": "\(error)"])
-                    throw error
-                }
-                try await writer.finish(nil)
-            })
+    /// Writes everything; answers how many threads there were.
+    /// - Parameter take: gets the bytes in pieces, with the number of threads begun so far.
+    @discardableResult
+    public func run(_ take: (_ bytes: [UInt8], _ threads: Int) async throws -> Void) async throws -> Int {
+        try await run(from: try await threads(after: nil), take)
     }
 
-    private func write(from first: Conversations.Page<ThreadSummary>, to writer: inout any ResponseBodyWriter) async throws {
-        var chunk = ByteBuffer()
-        if format == .csv { chunk.writeBytes(CSV.head) }
+    private func run(
+        from first: Conversations.Page<ThreadSummary>, _ take: (_ bytes: [UInt8], _ threads: Int) async throws -> Void
+    ) async throws -> Int {
+        var chunk: [UInt8] = format == .csv ? Array(CSV.head) : []
+        var count = 0
         var page = first
         while true {
             for thread in page.items {
+                count += 1
                 var cursor: String?
+                // The first page carries them; they belong behind the last item.
+                var looseRuns: [RunNode] = []
                 repeat {
                     try Task.checkCancellation()
                     // Gone between the list and here: somebody erased it.
                     guard let part = try await conversation(thread.id, after: cursor) else { break }
-                    for item in part.items { try await write(item, of: thread.id, to: &chunk, &writer) }
-                    // A page carries all loose runs of its thread; they belong behind the last item.
-                    if part.next == nil { for run in part.looseRuns { try await write(run, of: thread.id, to: &chunk, &writer) } }
+                    if cursor == nil { looseRuns = part.looseRuns }
+                    for item in part.items {
+                        chunk += bytes(of: item, in: thread.id)
+                        if chunk.count >= Self.chunkBytes {
+                            try await take(chunk, count)
+                            chunk = []
+                        }
+                    }
                     cursor = part.next
                 } while cursor != nil
+                // A run that hangs under no message is a line of its own; a table of messages has no place for it.
+                for run in looseRuns where format == .jsonl {
+                    chunk += Self.line(thread.id) { $0.field("type", "run"); $0.members(of: run) }
+                }
             }
             guard let next = page.next else { break }
             page = try await threads(after: next)
         }
-        if chunk.readableBytes > 0 { try await writer.write(chunk) }
+        if !chunk.isEmpty { try await take(chunk, count) }
+        return count
     }
 
-    private func write(
-        _ item: ConversationItem, of thread: String, to chunk: inout ByteBuffer, _ writer: inout any ResponseBodyWriter
-    ) async throws {
+    private func bytes(of item: ConversationItem, in thread: String) -> [UInt8] {
         switch format {
-        case .jsonl: chunk.writeBytes(Self.line(thread) { $0.members(of: item) })
-        case .csv: chunk.writeBytes(CSV.row(of: item, in: thread))
+        case .jsonl: Self.line(thread) { $0.members(of: item) }
+        case .csv: Array(CSV.row(of: item, in: thread))
         }
-        try await send(&chunk, to: &writer)
-    }
-
-    /// A run that hangs under no message is a line of its own; a table of messages has no place for it.
-    private func write(
-        _ run: RunNode, of thread: String, to chunk: inout ByteBuffer, _ writer: inout any ResponseBodyWriter
-    ) async throws {
-        guard format == .jsonl else { return }
-        chunk.writeBytes(Self.line(thread) { $0.field("type", "run"); $0.members(of: run) })
-        try await send(&chunk, to: &writer)
-    }
-
-    private func send(_ chunk: inout ByteBuffer, to writer: inout any ResponseBodyWriter) async throws {
-        guard chunk.readableBytes >= Self.chunkBytes else { return }
-        try await writer.write(chunk)
-        chunk = ByteBuffer()
     }
 
     private static func line(_ thread: String, _ write: (inout JSONWriter) -> Void) -> [UInt8] {
@@ -122,6 +112,29 @@ struct Export: Sendable {
 
     private func conversation(_ thread: String, after cursor: String?) async throws -> Conversation? {
         try await store.conversation(thread, in: project, limit: Self.itemsAtOnce, after: cursor, now: now)
+    }
+}
+
+extension Export {
+    /// The answer; its head is not sent before the first page was read, so that a fault there can still be told. A fault
+    /// on the way cuts it short without its end, so that a client can't take a part for the whole.
+    func response(logger: Logger) async throws -> Response {
+        let first = try await threads(after: nil)
+        var headers = HTTPFields.api(contentType: format == .csv ? "text/csv; charset=utf-8; header=present" : "application/x-ndjson")
+        headers[.contentDisposition] = "attachment; filename=\"\(fileName)\""
+        return Response(
+            status: .ok, headers: headers,
+            body: ResponseBody { writer in
+                do {
+                    _ = try await run(from: first) { bytes, _ in try await writer.write(ByteBuffer(bytes: bytes)) }
+                } catch is CancellationError {
+                    throw CancellationError()
+                } catch {
+                    logger.warning("an export was cut short", metadata: ["project": "\(project.id)", "error": "\(error)"])
+                    throw error
+                }
+                try await writer.finish(nil)
+            })
     }
 
     /// A project's name may have any characters; a file's only the plain ones.

@@ -27,13 +27,13 @@ extension JSONWriter {
     }
 
     /// What became of a replayed item: as the write API says it, with the item's own ID beside.
-    mutating func replayed(_ item: QuarantineItem, _ verdict: Verdict, index: Int) {
+    mutating func replayed(_ replayed: Replayed, index: Int) {
         object { writer in
             writer.field("index", index)
-            writer.field("item", item.id)
-            writer.field(ifPresent: "id", item.eventID)
-            writer.field("verdict", verdict.name.rawValue)
-            guard let refusal = verdict.refusal else { return }
+            writer.field("item", replayed.item)
+            writer.field(ifPresent: "id", replayed.event)
+            writer.field("verdict", replayed.verdict.name.rawValue)
+            guard let refusal = replayed.verdict.refusal else { return }
             writer.field("reason", refusal.reason.rawValue)
             writer.field(ifPresent: "field", refusal.field)
             writer.field("message", refusal.message)

@@ -4,8 +4,10 @@ import Hummingbird
 
 // What an operator looks at: what was set aside, what became of every event, and which projects there are.
 extension Review {
-    /// The most that one call replays; with what a public key may send it stays under 64 MiB.
-    static let replayAtOnce = 1000
+    /// The most that one call replays: an answer that a person still reads, in seconds.
+    static let replayLimit = 1000
+    /// What is in memory at a time; a backend's event may be 20 MB.
+    private static let replayAtOnce = 20
 
     /// `GET /v1/projects`: all for a reviewer, its own for a key.
     @Sendable func projects(_ request: Request, _ parameters: Parameters) async throws -> Response {
@@ -52,36 +54,35 @@ extension Review {
     /// `POST /v1/quarantine/replay`: by IDs, or all of a reason (as many as one call takes; call again for the rest).
     @Sendable func replayQuarantine(_ request: Request, _ parameters: Parameters) async throws -> Response {
         let project = try await project(of: request, Query(request))
-        var results: [(item: QuarantineItem, verdict: Verdict)] = []
+        var results: [Replayed] = []
         switch try await request.readJSON(upTo: 256 << 10, Self.selection) {
-        case .ids(let ids):
-            let items = try await store.quarantineItems(ids, in: project.number)
-            guard !items.isEmpty else { throw Refusal(.notFound, "None of these is in quarantine; they may have been replayed before.") }
-            results = try await replayed(items, in: project)
+        case .ids(var ids):
+            while !ids.isEmpty {
+                let items = try await store.quarantineItems(Array(ids.prefix(Self.replayAtOnce)), in: project.number)
+                results += try await replayed(items, in: project)
+                ids.removeFirst(min(ids.count, Self.replayAtOnce))
+            }
+            guard !results.isEmpty else { throw Refusal(.notFound, "None of these is in quarantine; they may have been replayed before.") }
         case .reason(let reason):
             var cursor: String?
             repeat {
-                // A page is in memory at a time; what comes back into quarantine is newer than the cursor and not met again.
-                let page = try await store.quarantine(in: project.number, reason: reason, limit: 100, after: cursor)
+                // What comes back into quarantine is newer than the cursor and not met again.
+                let page = try await store.quarantine(in: project.number, reason: reason, limit: Self.replayAtOnce, after: cursor)
                 results += try await replayed(page.items, in: project)
                 cursor = page.next
-            } while cursor != nil && results.count < Self.replayAtOnce
+            } while cursor != nil && results.count < Self.replayLimit
         }
         return .json { writer in
             writer.key("results")
-            writer.array(results.enumerated()) { $0.replayed($1.element.item, $1.element.verdict, index: $1.offset) }
+            writer.array(results.enumerated()) { $0.replayed($1.element, index: $1.offset) }
         }
     }
 
-    private func replayed(_ items: [QuarantineItem], in project: Project) async throws -> [(item: QuarantineItem, verdict: Verdict)] {
+    private func replayed(_ items: [QuarantineItem], in project: Project) async throws -> [Replayed] {
         guard !items.isEmpty else { return [] }
         let verdicts = try await replay(items, project)
         precondition(verdicts.count == items.count, "a replay gives one verdict an item")
-        return Array(zip(items, verdicts)).map { item, verdict in
-            var item = item
-            item.payload = JSONText(trusted: [])  // not part of the answer, and may be large
-            return (item, verdict)
-        }
+        return zip(items, verdicts).map { Replayed(item: $0.id, event: $0.eventID, verdict: $1) }
     }
 
     /// What a replay is asked for.
@@ -97,8 +98,8 @@ extension Review {
             list.forEachElement { element in
                 if let id = element.string { ids.append(id) } else { strings = false }
             }
-            guard strings, (1...replayAtOnce).contains(ids.count) else {
-                throw Refusal(.badRequest, field: "ids", "The field `ids` must be a list of 1 to \(replayAtOnce) IDs out of /v1/quarantine.")
+            guard strings, (1...replayLimit).contains(ids.count) else {
+                throw Refusal(.badRequest, field: "ids", "The field `ids` must be a list of 1 to \(replayLimit) IDs out of /v1/quarantine.")
             }
             return .ids(ids)
         }
@@ -107,4 +108,12 @@ extension Review {
         }
         return .reason(reason)
     }
+}
+
+/// What became of a thing in quarantine that was sent through the door again.
+struct Replayed {
+    /// Its ID in quarantine.
+    var item: String
+    var event: String?
+    var verdict: Verdict
 }

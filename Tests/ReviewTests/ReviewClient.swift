@@ -1,0 +1,102 @@
+import Conversations
+import Events
+import HTTPTypes
+import Hummingbird
+import Logging
+import NIOCore
+import Synchronization
+@testable import Review
+
+/// Asks a review with stub data, straight through its router.
+struct ReviewClient {
+    let store: StubStore
+    private let responder: RouterResponder<Context>
+
+    static let ticket = Ticket(text: "the-session-secret")
+    static let session = "parley_session=" + ticket.text
+
+    init(store: StubStore = .filled(), now: Timestamp = StubStore.now, verdict: Verdict = .stored) {
+        self.store = store
+        var quiet = Logger(label: "test")
+        quiet.logLevel = .critical
+        let review = Review(
+            store: store, authenticator: StubKeys(), replay: { items, _ in items.map { _ in verdict } }, clock: WallClock { now },
+            newTicket: { Self.ticket }, logger: quiet)
+        let router = Router(context: Context.self)
+        review.addRoutes(to: router)
+        responder = router.buildResponder()
+    }
+
+    /// With a session that is already open.
+    static func signedIn(now: Timestamp = StubStore.now) -> ReviewClient {
+        let client = ReviewClient(now: now)
+        client.store.state.withLock { $0.sessions[ticket.digest] = now.advanced(bySeconds: 60) }
+        return client
+    }
+
+    struct Answer {
+        var status: Int
+        var headers: HTTPFields
+        var body: String
+        /// Whether the body came to its end.
+        var isWhole: Bool
+    }
+
+    func ask(_ path: String, key: String? = nil, cookie: String? = nil, headers: HTTPFields = [:]) async throws -> Answer {
+        try await ask(.get, path, key: key, cookie: cookie, headers: headers)
+    }
+
+    func ask(
+        _ method: HTTPRequest.Method, _ path: String, key: String? = nil, cookie: String? = nil, headers: HTTPFields = [:], body: String = ""
+    ) async throws -> Answer {
+        var head = HTTPRequest(method: method, scheme: "http", authority: "parley.example:8787", path: path, headerFields: headers)
+        if let key { head.headerFields[.authorization] = "Bearer " + key }
+        if let cookie { head.headerFields[.cookie] = cookie }
+        let request = Request(head: head, body: RequestBody(buffer: ByteBuffer(string: body)))
+        let response = try await responder.respond(to: request, context: Context(source: .init(logger: Logger(label: "test"))))
+        let sink = Sink()
+        do {
+            try await response.body.write(sink)
+        } catch is ReadFailure {
+            // An export that was cut short.
+        }
+        return Answer(
+            status: response.status.code, headers: response.headers, body: String(decoding: sink.box.bytes, as: UTF8.self),
+            isWhole: sink.box.isFinished)
+    }
+
+    struct Context: RequestContext {
+        struct Source: RequestContextSource { var logger: Logger }
+        var coreContext: CoreRequestContextStorage
+        init(source: Source) { coreContext = CoreRequestContextStorage(source: source) }
+    }
+
+    private struct Sink: ResponseBodyWriter {
+        final class Box {
+            var bytes: [UInt8] = []
+            var isFinished = false
+        }
+        let box = Box()
+        mutating func write(_ buffer: ByteBuffer) { box.bytes.append(contentsOf: buffer.readableBytesView) }
+        consuming func finish(_ trailingHeaders: HTTPFields?) { box.isFinished = true }
+    }
+}
+
+/// `sk_shop` and `sk_bank` read their project, `sk_all` chooses, `pk_shop` reads nothing.
+struct StubKeys: ReadAuthenticator {
+    func reader(bearer key: String, project: String?) -> Result<Project, Refusal> {
+        switch key {
+        case "sk_shop": .success(StubStore.shop)
+        case "sk_bank": .success(StubStore.bank)
+        case "sk_all":
+            switch project {
+            case "shop", "prj_shop": .success(StubStore.shop)
+            case "bank", "prj_bank": .success(StubStore.bank)
+            case nil: .failure(Refusal(.projectRequired, field: "project"))
+            default: .failure(Refusal(.projectUnknown, field: "project"))
+            }
+        case "pk_shop": .failure(Refusal(.laneForbidden, field: "key"))
+        default: .failure(Refusal(.unknownKey, field: "key"))
+        }
+    }
+}
