@@ -6,11 +6,14 @@ import PackageDescription
 //
 // System libraries: Debian and Ubuntu `apt-get install libsimdjson-dev libsqlite3-dev zlib1g-dev`, macOS `brew install simdjson sqlite`.
 
-let strict: [SwiftSetting] = [
+var strict: [SwiftSetting] = [
     .swiftLanguageMode(.v6),
     .enableUpcomingFeature("ExistentialAny"),
     .enableUpcomingFeature("MemberImportVisibility"),
 ]
+
+// scripts/test sets it: there, what the compiler warns of in our own targets stops the build.
+if Context.environment["PARLEY_WARNINGS_AS_ERRORS"] != nil { strict.append(.unsafeFlags(["-warnings-as-errors"])) }
 
 let package = Package(
     name: "parley",
@@ -126,6 +129,7 @@ let package = Package(
                 .product(name: "Configuration", package: "swift-configuration"),
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "Logging", package: "swift-log"),
+                .product(name: "UnixSignals", package: "swift-service-lifecycle"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ],
             path: "Sources/Server",
@@ -144,6 +148,28 @@ let package = Package(
         .target(name: "TestKit", dependencies: ["Events", "Conversations"], swiftSettings: strict),
 
         // Tests mirror the rooms.
+        .testTarget(name: "EventsTests", dependencies: ["Events"], swiftSettings: strict),
+        .testTarget(name: "ConversationsTests", dependencies: ["Conversations", "Events", "TestKit"], swiftSettings: strict),
+        .testTarget(
+            name: "KeysTests", dependencies: ["Keys", "Events", "TestKit", .product(name: "Logging", package: "swift-log")],
+            swiftSettings: strict),
+        .testTarget(
+            name: "IngestTests",
+            dependencies: [
+                "Ingest", "Keys", "Events", "TestKit",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .product(name: "ServiceLifecycleTestKit", package: "swift-service-lifecycle"),
+            ],
+            swiftSettings: strict),
+        .testTarget(name: "NativeDoorTests", dependencies: ["NativeDoor", "Events", "TestKit"], swiftSettings: strict),
+        .testTarget(
+            name: "ConformanceTests",
+            dependencies: [
+                "NativeDoor", "Ingest", "Keys", "SQLiteStore", "Conversations", "Events", "TestKit",
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: strict),
         .testTarget(
             name: "SQLiteStoreTests",
             dependencies: [
@@ -168,6 +194,7 @@ let package = Package(
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "NIOWebSocket", package: "swift-nio"),

@@ -39,7 +39,7 @@ public struct ThreadFold: Sendable, Equatable {
     public mutating func apply(_ event: Event, at: Timestamp) {
         let place = Place(at: at, id: event.id)
         firstAt = min(firstAt ?? at, at)
-        if let name = event.user?.id, user.map({ place < $0.place }) ?? true { user = Latest(name, place) }
+        if let name = event.user?.id, user.map({ (place, name) < ($0.place, $0.value) }) ?? true { user = Latest(name, place) }
         switch event.body {
         case .message(let message):
             messageCount += 1
@@ -70,11 +70,13 @@ public struct PropsFold: Sendable, Equatable {
     public init() {}
 
     public mutating func apply(_ props: JSONText, at place: ThreadFold.Place) {
-        try? JSONDocument.read(props.bytes) { json in
+        try? JSONDocument.read(props.bytes, isOurs: true) { json in
             json.forEachMember { key, value in
                 let name = String(decoding: key, as: UTF8.self)
-                if let known = fields[name], place < known.place { return }
-                fields[name] = ThreadFold.Latest(JSONText(value), place)
+                let text = JSONText(value)
+                if let known = fields[name], place < known.place
+                    || place == known.place && text.canonical.lexicographicallyPrecedes(known.value.canonical) { return }
+                fields[name] = ThreadFold.Latest(text, place)
             }
         }
     }
@@ -99,7 +101,7 @@ public struct PropsFold: Sendable, Equatable {
     }
 
     public init(stored text: [UInt8]) {
-        try? JSONDocument.read(text) { json in
+        try? JSONDocument.read(text, isOurs: true) { json in
             json.forEachMember { key, entry in
                 var parts: [JSONValue] = []
                 entry.forEachElement { parts.append($0) }

@@ -12,7 +12,8 @@ public struct Admission: Sendable {
         case refused(Verdict, SetAside?)
     }
 
-    public func decide(_ item: Parcel.Item, lane: Lane, sentAt: Timestamp?, receivedAt: Timestamp) -> Decision {
+    /// - Parameter position: the item's place in its parcel; events that say no time keep the order they were sent in.
+    public func decide(_ item: Parcel.Item, position: Int = 0, lane: Lane, sentAt: Timestamp?, receivedAt: Timestamp) -> Decision {
         switch item {
         case .refused(let refused):
             guard let payload = refused.payload else { return .refused(.dropped(refused.refusal), nil) }
@@ -22,7 +23,7 @@ public struct Admission: Sendable {
                 return aside(refusal, id: event.id, type: event.type, payload: event.json())
             }
             return .admitted(AdmittedEvent(
-                event: event, at: Self.time(of: event, sentAt: sentAt, receivedAt: receivedAt), digest: ContentDigest(event)))
+                event: event, at: Self.time(of: event, position: position, sentAt: sentAt, receivedAt: receivedAt), digest: ContentDigest(event)))
         }
     }
 
@@ -45,15 +46,15 @@ public struct Admission: Sendable {
     }
 
     /// P-TIME-3: the sender's time, moved by what its clock was off when it sent, and never in the future.
-    static func time(of event: Event, sentAt: Timestamp?, receivedAt: Timestamp) -> Timestamp {
+    static func time(of event: Event, position: Int = 0, sentAt: Timestamp?, receivedAt: Timestamp) -> Timestamp {
         var claimed = event.at
         if claimed == nil, case .run(let part) = event.body { claimed = part.endedAt ?? part.startedAt }
-        guard var at = claimed else { return receivedAt }
+        guard var at = claimed else { return Timestamp(microseconds: receivedAt.microseconds + Int64(position)) }
         if let sentAt {
             let off = receivedAt.microseconds - sentAt.microseconds
             if abs(off) > Int64(clockTolerance * 1_000_000) { at.microseconds += off }
         }
-        return min(at, receivedAt.advanced(bySeconds: clockTolerance))
+        return max(Timestamp(microseconds: 0), min(at, receivedAt.advanced(bySeconds: clockTolerance)))
     }
 }
 

@@ -60,8 +60,8 @@ public final class GroupCommit: Service, Sendable {
         }
         switch outcome {
         case .queued(let wake): wake?.resume()
-        case .full: completion?(.failure(SinkFailure(.unavailable, "queue full")))
-        case .closed: completion?(.failure(SinkFailure(.unavailable, "shut down")))
+        case .full: completion?(.failure(SinkFailure(.overloaded, "queue full")))
+        case .closed: completion?(.failure(SinkFailure(.draining, "shut down")))
         }
     }
 

@@ -62,8 +62,8 @@ public struct Ingest: Sendable {
         var admitted: [AdmittedEvent] = []
         admitted.reserveCapacity(parcel.items.count)
         var setAside: [SetAside] = []
-        for item in parcel.items {
-            switch admission.decide(item, lane: lane, sentAt: parcel.sentAt, receivedAt: receivedAt) {
+        for (position, item) in parcel.items.enumerated() {
+            switch admission.decide(item, position: position, lane: lane, sentAt: parcel.sentAt, receivedAt: receivedAt) {
             case .admitted(let event):
                 admitted.append(event)
                 verdicts.append(nil)
@@ -83,7 +83,7 @@ public struct Ingest: Sendable {
                 completion(Self.merge(decided, with: reached))
             case .failure(let failure):
                 // Nothing was kept: everything that was not plainly dropped may come again.
-                let refusal = failure.description == "queue full" ? Refusal(.overloaded) : failure.refusal
+                let refusal = failure.refusal
                 let answers = decided.map { verdict -> Verdict in
                     if case .dropped(let why)? = verdict { .dropped(why) } else { .retry(refusal) }
                 }

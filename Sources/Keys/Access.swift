@@ -37,6 +37,8 @@ public struct Access: Sendable {
     public var project: Project
     public var key: KeyRecord
     public var origin: String?
+    /// The Origin header as it came, for checking it again.
+    var knockedFrom: Knock.Origin
     public var address: AddressBlock
 
     public var lane: Lane { key.lane }

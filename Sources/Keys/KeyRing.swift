@@ -95,7 +95,8 @@ public final class KeyRing: Service, Sendable {
             // Only a browser sends Origin of itself, and what a page holds the whole world can read.
             if knock.origin != .missing { throw Refusal(.secretKeyInBrowser, field: "key") }
         }
-        return Access(project: project, key: key, origin: origin, address: AddressBlock(knock.address))
+        return Access(
+            project: project, key: key, origin: origin, knockedFrom: knock.origin, address: AddressBlock(knock.address))
     }
 
     /// The project a secret key reads. P-LANE-4: a public key is in every page, and reads nothing.
@@ -117,8 +118,8 @@ public final class KeyRing: Service, Sendable {
         let (key, entry) = ring.withLock { ($0.keys[access.key.digest], $0.projects[access.project.number]) }
         guard let key else { return Refusal(.unknownKey, field: "key") }
         if let refusal = refusal(of: key) { return refusal }
-        guard access.lane == .public, let origin = access.origin else { return nil }
-        return entry?.origins.refusal(of: Knock.Origin(header: origin))
+        guard access.lane == .public else { return nil }
+        return entry?.origins.refusal(of: access.knockedFrom)
     }
 
     /// Takes events off the quotas of the key and the address; nil when all fit.

@@ -41,7 +41,7 @@ public struct OriginPattern: Sendable, Equatable {
         host = isWildcard ? String(parts.host.dropFirst(1)) : parts.host
         takesAnyPort = parts.port == "*"
         port = takesAnyPort ? nil : parts.port ?? Self.defaultPort(of: parts.scheme)
-        guard !host.contains("*"), !host.isEmpty else {
+        guard !host.contains("*"), !host.isEmpty, host != "." else {
             throw Refusal(.invalidField, field: "origin", "\(text): a wildcard may only stand left-most, as in https://*.shop.example.")
         }
     }

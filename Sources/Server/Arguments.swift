@@ -8,7 +8,9 @@ extension Project.Quota: ExpressibleByArgument {
     /// `50/s` or `50/s:1000`: events a second, and the burst above it (without one, ten seconds' worth).
     public init?(argument: String) {
         let parts = argument.split(separator: ":", maxSplits: 1)
-        guard let rate = parts.first, rate.hasSuffix("/s"), let perSecond = Double(rate.dropLast(2)), perSecond > 0, perSecond <= 1e9 else { return nil }
+        guard let rate = parts.first, rate.hasSuffix("/s"), let perSecond = Double(rate.dropLast(2)), perSecond > 0, perSecond <= 1e9 else {
+            return nil
+        }
         guard parts.count == 2 else {
             self.init(perSecond: perSecond, burst: max(1, perSecond * 10))
             return
@@ -42,7 +44,9 @@ struct TimeSpan: ExpressibleByArgument {
 
     init?(argument: String) {
         let units: [Character: Double] = ["s": 1, "m": 60, "h": 3600, "d": 86400]
-        guard let unit = argument.last.flatMap({ units[$0] }), let count = Double(argument.dropLast()), count > 0, count * unit <= 100 * 366 * 86400 else {
+        guard let unit = argument.last.flatMap({ units[$0] }), let count = Double(argument.dropLast()), count > 0,
+            count * unit <= 100 * 366 * 86400
+        else {
             return nil
         }
         seconds = count * unit

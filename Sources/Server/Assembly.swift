@@ -74,7 +74,8 @@ struct Assembly: Sendable {
             StaticFile(path: file.path, contentType: file.contentType, bytes: file.bytes).add(to: router)
         }
         Review(
-            store: store, authenticator: ReadAuthority(keys: keys), replay: { [store, ingest] items, _ in
+            store: store, authenticator: ReadAuthority(keys: keys),
+            replay: { [store, ingest] items, _ in
                 try await QuarantineReplay(store: store, ingest: ingest).replay(items).map(\.verdict)
             }, clock: clock, logger: logger
         ).addRoutes(to: router)

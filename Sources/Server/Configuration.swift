@@ -58,7 +58,9 @@ struct ListenAddress: Sendable, Equatable {
     init(host: String, port: Int) { (self.host, self.port) = (host, port) }
 
     init?(_ text: String) {
-        guard let colon = text.lastIndex(of: ":"), let port = Int(text[text.index(after: colon)...]), (0...65535).contains(port) else { return nil }
+        guard let colon = text.lastIndex(of: ":"), let port = Int(text[text.index(after: colon)...]), (0...65535).contains(port) else {
+            return nil
+        }
         var host = text[..<colon]
         if host.hasPrefix("["), host.hasSuffix("]") { host = host.dropFirst().dropLast() } else if host.contains(":") { return nil }
         guard !host.isEmpty else { return nil }
@@ -76,11 +78,14 @@ extension ServerConfiguration {
     /// - Parameters:
     ///   - flags: what stood on the command line; it comes first.
     ///   - file: a JSON object of the keys above, from `--config` or `PARLEY_CONFIG`.
-    static func read(flags: [Key: ConfigContent], file: String?, environment: [String: String] = ProcessInfo.processInfo.environment) async throws -> Self {
+    static func read(flags: [Key: ConfigContent], file: String?, environment: [String: String] = ProcessInfo.processInfo.environment)
+        async throws -> Self
+    {
         var providers: [any ConfigProvider] = [
             InMemoryProvider(
                 name: "command line",
-                values: Dictionary(uniqueKeysWithValues: flags.map { (AbsoluteConfigKey([$0.key.rawValue]), ConfigValue($0.value, isSecret: false)) })),
+                values: Dictionary(
+                    uniqueKeysWithValues: flags.map { (AbsoluteConfigKey([$0.key.rawValue]), ConfigValue($0.value, isSecret: false)) })),
             EnvironmentVariablesProvider(environmentVariables: environment).prefixKeys(with: "parley"),
         ]
         if let file = file ?? environment["PARLEY_CONFIG"] { providers.append(try await provider(of: file)) }
@@ -118,13 +123,16 @@ extension ServerConfiguration {
         }
         if let text = try await value(.logLevel, "text", { try await reader.fetchString(forKey: $0) }) {
             guard let level = Logger.Level(rawValue: text) else {
-                throw Complaint("There is no log level \(text.forTerminal()): use \(Logger.Level.allCases.map(\.rawValue).joined(separator: ", ")).")
+                throw Complaint(
+                    "There is no log level \(text.forTerminal()): use \(Logger.Level.allCases.map(\.rawValue).joined(separator: ", ")).")
             }
             configuration.logLevel = level
         }
         func count(_ key: Key, _ range: ClosedRange<Int>, into target: WritableKeyPath<Self, Int>) async throws {
             guard let number = try await value(key, "a whole number", { try await reader.fetchInt(forKey: $0) }) else { return }
-            guard range.contains(number) else { throw Complaint("\(key.rawValue) is between \(range.lowerBound) and \(range.upperBound), not \(number).") }
+            guard range.contains(number) else {
+                throw Complaint("\(key.rawValue) is between \(range.lowerBound) and \(range.upperBound), not \(number).")
+            }
             configuration[keyPath: target] = number
         }
         try await count(.maximumConnections, 1...1_000_000, into: \.maximumConnections)

@@ -42,7 +42,8 @@ struct DataFolder: Sendable {
     /// - Parameter creating: whether a folder that is not there is made.
     func withStore<Result>(creating: Bool = false, _ work: (any EmbeddedStore) async throws -> Result) async throws -> Result {
         guard creating || exists else {
-            throw Complaint("There is no Parley data in \(path): name its folder with --data, or begin with `parley project create` or `parley serve`.")
+            throw Complaint(
+                "There is no Parley data in \(path): name its folder with --data, or begin with `parley project create` or `parley serve`.")
         }
         var logger = Logger(label: "parley") { StreamLogHandler.standardError(label: $0) }
         logger.logLevel = .error

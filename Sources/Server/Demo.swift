@@ -78,5 +78,5 @@ struct ProjectKeys {
 struct PageSnippet {
     var url: String
     var key: String
-    var text: String { #"<script src="\#(url)/parley-loader.js" data-key="\#(key)"></script>"# }
+    var text: String { #"<script src="\#(url)/parley-loader.js" data-url="\#(url)" data-key="\#(key)"></script>"# }
 }

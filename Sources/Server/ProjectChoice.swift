@@ -24,8 +24,8 @@ struct ProjectChoice {
         }
         if let found = projects.first(where: { $0.name == wanted || $0.id == wanted }) { return found }
         let near = projects.map(\.name).min { $0.distance(to: wanted) < $1.distance(to: wanted) }
-        // A third of the letters wrong is still a slip; more is another word.
-        if let near, near.distance(to: wanted) <= max(1, wanted.count / 3) {
+        // Two letters, or a third of them, are a slip; more is another word.
+        if let near, near.distance(to: wanted) <= max(2, wanted.count / 3) {
             throw Complaint("There is no project \(wanted.forTerminal()): did you mean \(near)?")
         }
         throw Complaint("There is no project \(wanted.forTerminal()): see `parley project list`, or make it with `parley project create`.")

@@ -57,14 +57,15 @@ struct QuarantineReplay: Sendable {
     private func verdict(on item: QuarantineItem, trust: Bool) async -> Verdict {
         let event: Event
         do {
-            event = try JSONDocument.read(item.payload.bytes) { try Event($0) }
+            event = try JSONDocument.read(item.payload.bytes, isOurs: true) { try Event($0) }
         } catch let refusal as Refusal {
             return .quarantined(refusal)
         } catch {
             return .quarantined(Refusal(.malformedJSON))
         }
         let lane = trust ? Lane.secret : item.source.lane
-        return await ingest.replay([.event(event)], from: item.source, lane: lane, receivedAt: item.receivedAt).first ?? .retry(Refusal(.internal))
+        return await ingest.replay([.event(event)], from: item.source, lane: lane, receivedAt: item.receivedAt).first
+            ?? .retry(Refusal(.internal))
     }
 }
 

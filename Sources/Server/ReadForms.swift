@@ -1,135 +1,116 @@
 import Conversations
 import Events
 
-// Conversations as the read API shows them (protocol, Read); `thread --json`, `export` and `tail` write the same.
+// Conversations as the read API shows them (protocol, Read), for `thread --json` and `export`.
 
 extension JSONWriter {
+    /// A thread in a list.
     mutating func summary(_ thread: ThreadSummary) {
         object { json in
-            json.field("id", thread.id)
-            json.field("status", thread.status.rawValue)
-            json.user(thread.user)
-            json.field("tags", thread.tags)
+            json.opening(of: thread)
             json.field("messageCount", thread.messageCount)
             json.field("firstAt", thread.firstAt)
             json.field("lastAt", thread.lastAt)
             json.excerpt("firstMessage", thread.first)
             json.excerpt("lastMessage", thread.last)
             json.key("feedback")
-            json.object { $0.field("up", thread.up); $0.field("down", thread.down) }
-            json.scores(thread.scores)
-        }
-    }
-
-    /// The `thread` member of a conversation.
-    mutating func heading(_ thread: ThreadSummary) {
-        object { json in
-            json.field("id", thread.id)
-            json.field("status", thread.status.rawValue)
-            json.user(thread.user)
-            json.field("tags", thread.tags)
-            json.field(orNull: "metadata", thread.metadata)
-            json.field("messageCount", thread.messageCount)
-            json.field("firstAt", thread.firstAt)
-            json.field("lastAt", thread.lastAt)
-            json.scores(thread.scores)
-            json.key("comments")
-            json.array {_ in }
-        }
-    }
-
-    mutating func item(_ item: ConversationItem) {
-        object { json in
-            json.field("type", item.event.type)
-            json.field("id", item.event.id)
-            json.field("at", item.at)
-            json.field("receivedAt", item.receivedAt)
-            json.field("provenance", item.provenance.rawValue)
-            json.key("user")
-            if let user = item.event.user { json.object { $0.field("id", user.id) } } else { json.null() }
-            json.field(orNull: "metadata", item.event.metadata)
-            switch item.event.body {
-            case .message(let message):
-                json.field("role", message.role.rawValue)
-                switch message.content {
-                case .text(let text): json.field("content", text)
-                case .blocks(let blocks): json.field("content", blocks)
-                }
-                json.field("tags", message.tags)
-                json.field(orNull: "replyTo", message.replyTo)
-                json.field(orNull: "retryOf", message.retryOf)
-                json.key("feedback")
-                json.object { json in
-                    json.field("up", item.feedback.up)
-                    json.field("down", item.feedback.down)
-                    json.key("votes")
-                    json.array(item.feedback.votes) { json, vote in
-                        json.object { json in
-                            json.field("voter", vote.voter)
-                            json.field(orNull: "thumb", vote.thumb?.rawValue)
-                            json.field(orNull: "comment", vote.comment)
-                            json.field("at", vote.at)
-                        }
-                    }
-                }
-                json.scores(item.scores)
-                json.key("runs")
-                json.array(item.runs) { $0.run($1) }
-            case .event(let name): json.field("name", name)
-            default: break
+            json.object {
+                $0.field("up", thread.up); $0.field("down", thread.down)
             }
+            json.scores(thread.scores)
         }
     }
 
-    mutating func run(_ node: RunNode) {
+    /// A stretch of a thread.
+    mutating func conversation(_ conversation: Conversation) {
+        let thread = conversation.thread
+        object { json in
+            json.key("thread")
+            json.object { json in
+                json.opening(of: thread)
+                json.field(orNull: "metadata", thread.metadata)
+                json.field("messageCount", thread.messageCount)
+                json.field("firstAt", thread.firstAt)
+                json.field("lastAt", thread.lastAt)
+                json.scores(thread.scores)
+                json.key("comments")
+                json.array { _ in }
+            }
+            json.key("items")
+            json.array(conversation.items) { json, item in json.object { $0.members(of: item) } }
+            json.runs(conversation.looseRuns)
+            json.field(orNull: "next", conversation.next)
+        }
+    }
+
+    /// A message or a custom event.
+    mutating func members(of item: ConversationItem) {
+        let event = item.event
+        field("type", event.type)
+        field("id", event.id)
+        guard case .message(let message) = event.body else {
+            if case .event(let name) = event.body { field("name", name) } else { key("name"); null() }
+            field(orNull: "metadata", event.metadata)
+            field("at", item.at)
+            user(event.user)
+            return
+        }
+        field("role", message.role.rawValue)
+        switch message.content {
+        case .text(let text): field("content", text)
+        case .blocks(let blocks): field("content", blocks)
+        }
+        field("at", item.at)
+        field("receivedAt", item.receivedAt)
+        field("provenance", item.provenance.rawValue)
+        user(event.user)
+        field("tags", message.tags)
+        field(orNull: "metadata", event.metadata)
+        field(orNull: "replyTo", message.replyTo)
+        field(orNull: "retryOf", message.retryOf)
+        feedback(item.feedback)
+        scores(item.scores)
+        runs(item.runs)
+    }
+
+    /// A run with the runs below it.
+    mutating func members(of node: RunNode) {
         let run = node.run
-        object { json in
-            json.field("id", run.id)
-            json.field(orNull: "kind", run.kind?.rawValue)
-            json.field(orNull: "name", run.name)
-            json.field(orNull: "parent", run.parent)
-            json.field("link", node.link.name)
-            json.field(orNull: "input", run.input)
-            json.field(orNull: "output", run.output)
-            json.field(orNull: "model", run.model)
-            json.field(orNull: "provider", run.provider)
-            json.field(orNull: "usage", run.usage)
-            json.field(orNull: "cost", run.cost)
-            json.field(orNull: "success", run.success)
-            json.field(orNull: "error", run.error)
-            json.field(orNull: "startedAt", run.startedAt)
-            json.field(orNull: "endedAt", run.endedAt)
-            json.field(orNull: "latencyMs", run.latencyMilliseconds)
-            json.field(orNull: "metadata", run.metadata)
-            json.scores(node.scores)
-            json.key("runs")
-            json.array(node.children) { $0.run($1) }
-        }
+        field("id", run.id)
+        field(orNull: "kind", run.kind?.rawValue)
+        field(orNull: "name", run.name)
+        field(orNull: "parent", run.parent)
+        field("link", node.link.name)
+        field(orNull: "input", run.input)
+        field(orNull: "output", run.output)
+        field(orNull: "model", run.model)
+        field(orNull: "provider", run.provider)
+        field(orNull: "usage", run.usage)
+        field(orNull: "cost", run.cost)
+        field(orNull: "success", run.success)
+        field(orNull: "error", run.error)
+        field(orNull: "startedAt", run.startedAt)
+        field(orNull: "endedAt", run.endedAt)
+        field(orNull: "latencyMs", run.latencyMilliseconds)
+        field(orNull: "metadata", run.metadata)
+        runs(node.children)
     }
 
-    /// An event as it was stored, with what the server noted beside it.
-    mutating func stored(_ stored: StoredEvent, project: String) {
-        object { json in
-            json.field("sequence", stored.sequence)
-            json.field("project", project)
-            json.field("at", stored.at)
-            json.field("receivedAt", stored.receivedAt)
-            json.field("provenance", stored.source.provenance(userNamed: stored.event.user != nil).rawValue)
-            json.field("lane", stored.source.lane.rawValue)
-            json.field("key", stored.source.key)
-            json.field(orNull: "origin", stored.source.origin)
-            json.field("transport", stored.source.transport.rawValue)
-            json.field("event", stored.event.json())
-        }
-    }
+    // MARK: parts
 
-    private mutating func user(_ user: Event.User?) {
+    /// What a thread opens with, in a list and on its own.
+    private mutating func opening(of thread: ThreadSummary) {
+        field("id", thread.id)
+        field("status", thread.status.rawValue)
         key("user")
-        guard let user else { return null() }
-        object { json in
-            json.field("id", user.id)
-            json.field(orNull: "props", user.props)
+        if let user = thread.user {
+            object {
+                $0.field("id", user.id); $0.field(orNull: "props", user.props)
+            }
+        } else {
+            null()
         }
+        field("tags", thread.tags)
     }
 
     private mutating func excerpt(_ name: String, _ excerpt: ThreadSummary.Excerpt?) {
@@ -138,8 +119,30 @@ extension JSONWriter {
         object { json in
             json.field("id", excerpt.id)
             json.field("role", excerpt.role.rawValue)
-            json.field("text", excerpt.text)
+            json.field("text", String(excerpt.text.prefix(300)))  // as the read API cuts it
             json.field("at", excerpt.at)
+        }
+    }
+
+    private mutating func user(_ user: Event.User?) {
+        key("user")
+        if let user { object { $0.field("id", user.id) } } else { null() }
+    }
+
+    private mutating func feedback(_ feedback: FeedbackSummary) {
+        key("feedback")
+        object { json in
+            json.field("up", feedback.up)
+            json.field("down", feedback.down)
+            json.key("votes")
+            json.array(feedback.votes) { json, vote in
+                json.object { json in
+                    json.field("voter", vote.voter)
+                    json.field(orNull: "thumb", vote.thumb?.rawValue)
+                    json.field(orNull: "comment", vote.comment)
+                    json.field("at", vote.at)
+                }
+            }
         }
     }
 
@@ -155,5 +158,10 @@ extension JSONWriter {
                 json.field("at", score.at)
             }
         }
+    }
+
+    private mutating func runs(_ nodes: [RunNode]) {
+        key("runs")
+        array(nodes) { json, node in json.object { $0.members(of: node) } }
     }
 }

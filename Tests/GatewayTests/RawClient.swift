@@ -1,3 +1,4 @@
+import NIOConcurrencyHelpers
 import NIOCore
 import NIOPosix
 
@@ -14,9 +15,15 @@ struct RawClient: Sendable {
         }
         let limit = channel.channel.eventLoop.scheduleTask(in: .seconds(10)) { channel.channel.close(promise: nil) }
         defer { limit.cancel() }
-        try await channel.executeThenClose { inbound, outbound in
-            var conversation = Conversation(outbound: outbound, inbound: inbound.makeAsyncIterator())
-            try await body(&conversation)
+        let isDone = NIOLockedValueBox(false)
+        do {
+            try await channel.executeThenClose { inbound, outbound in
+                var conversation = Conversation(outbound: outbound, inbound: inbound.makeAsyncIterator())
+                try await body(&conversation)
+                isDone.withLockedValue { $0 = true }
+            }
+        } catch ChannelError.ioOnClosedChannel where isDone.withLockedValue({ $0 }) {
+            // The server closed first, as it was asked to.
         }
     }
 

@@ -11,7 +11,14 @@ extension NativeDoor {
                 switch type {
                 case "batch": return batch(json, lane: lane, bytes: frame.count)
                 case "heartbeat": return .heartbeat
-                case "hello": return .hello(client: json["client"]?.string, token: json["token"]?.string)
+                case "hello":
+                    guard let client = json["client"]?.string else {
+                        return .malformed(Refusal(.missingField, field: "client", "hello needs client: the name of the program, like parley.js/0.1."))
+                    }
+                    if let token = json["token"], !token.isNull, token.string == nil {
+                        return .malformed(Refusal(.invalidField, field: "token", "token must be a string or null."))
+                    }
+                    return .hello(client: client, token: json["token"]?.string)
                 case "auth":
                     guard let token = json["token"]?.string else {
                         return .malformed(Refusal(.missingField, field: "token", "auth needs a token."))
@@ -31,6 +38,9 @@ extension NativeDoor {
         }
         guard let events = json["events"], events.kind == .array else {
             return .malformed(Refusal(.missingField, field: "events", "A batch needs events: a list."))
+        }
+        if let sentAt = json["sentAt"], !sentAt.isNull, Timestamp(sentAt) == nil {
+            return .malformed(Refusal(.invalidField, field: "sentAt", "sentAt must be ISO 8601 or epoch milliseconds."))
         }
         let reader = ParcelReader(lane: lane, bodyBytes: bytes)
         return .batch(number: number, Parcel(items: reader.items(events), sentAt: json["sentAt"].flatMap { Timestamp($0) }))

@@ -52,7 +52,7 @@ extension NativeDoor {
                 writer.field("credits", credits)
                 if !results.isEmpty {
                     writer.key("results")
-                    writer.array(results) { $0.result($1) }
+                    writer.array(results) { $0.result($1, alwaysPlaced: true) }
                 }
             case .credits(let credits):
                 writer.field("type", "credits")
@@ -83,11 +83,11 @@ extension NativeDoor {
 
 extension JSONWriter {
     /// One event's verdict; what went wrong is told in full, what went well in two words.
-    fileprivate mutating func result(_ result: ServerFrame.Result) {
+    fileprivate mutating func result(_ result: ServerFrame.Result, alwaysPlaced: Bool = false) {
         object { writer in
             writer.field(ifPresent: "id", result.id)
             let refusal = result.verdict.refusal
-            if refusal != nil || result.id == nil { writer.field("index", result.index) }
+            if alwaysPlaced || refusal != nil || result.id == nil { writer.field("index", result.index) }
             writer.field("verdict", result.verdict.name.rawValue)
             if let refusal {
                 writer.field("reason", refusal.reason.rawValue)

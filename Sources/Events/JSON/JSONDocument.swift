@@ -10,12 +10,16 @@ public enum JSONDocument {
     /// Deeper than any chat payload seen in the field; the parser's own stack is sized by it.
     public static let maximumDepth = 64
 
+    /// What we wrote ourselves is read deeper: around what a sender wrote stand a few levels of ours.
+    fileprivate static let parserDepth = maximumDepth + 8
+
     public enum Fault: Error, Sendable, Equatable {
         case malformed, tooDeep, invalidUTF8, outOfMemory
     }
 
+    /// - Parameter isOurs: the text was written by us, around a sender's that was measured when it came.
     public static func read<Result>(
-        _ bytes: some Collection<UInt8>, _ read: (JSONValue) throws -> Result
+        _ bytes: some Collection<UInt8>, isOurs: Bool = false, _ read: (JSONValue) throws -> Result
     ) throws -> Result {
         let lease = ParserPool.shared.take()
         defer { ParserPool.shared.giveBack(lease) }
@@ -31,7 +35,10 @@ public enum JSONDocument {
         default: throw Fault.malformed
         }
         // Word 0 is the root; the document's value starts at word 1 (doc/tape.md).
-        return try read(JSONValue(tape: lease.tape, strings: lease.strings, index: 1))
+        let value = JSONValue(tape: lease.tape, strings: lease.strings, index: 1)
+        // A body too short to be that deep needs no measuring: each level takes two brackets.
+        if !isOurs, bytes.count >= 2 * maximumDepth, value.isDeeper(than: maximumDepth) { throw Fault.tooDeep }
+        return try read(value)
     }
 }
 
@@ -64,8 +71,7 @@ private final class ParserPool: Sendable {
 
     func take() -> ParserLease {
         if let lease = idle.withLock({ $0.popLast() }) { return lease }
-        // simdjson refuses a document that reaches the depth it is given, ours one that passes it.
-        guard let parser = parley_json_create(JSONDocument.maximumDepth + 1) else { fatalError("no memory for a JSON parser") }
+        guard let parser = parley_json_create(JSONDocument.parserDepth) else { fatalError("no memory for a JSON parser") }
         return ParserLease(parser: parser)
     }
 

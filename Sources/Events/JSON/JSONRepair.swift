@@ -64,8 +64,7 @@ enum JSONRepair {
         mended.append(contentsOf: source[index..<end])
         let next = end < source.count ? source[end] : 0
         let isInteger = next != UInt8(ascii: ".") && next | 0x20 != UInt8(ascii: "e")
-        // 18 digits always fit a 64-bit integer.
-        if isInteger, end - index > 18, index == 0 || !".eE+".utf8.contains(source[index - 1]) {
+        if isInteger, end - index > 18, !fits64Bits(source[index..<end], negative: index > 0 && source[index - 1] == UInt8(ascii: "-")) {
             mended.append(contentsOf: "e0".utf8)
         }
         if !isInteger {  // Fraction and exponent are copied whole, so that their digits aren't taken for integers.
@@ -75,6 +74,11 @@ enum JSONRepair {
             }
         }
         return end
+    }
+
+    private static func fits64Bits(_ digits: ArraySlice<UInt8>, negative: Bool) -> Bool {
+        let text = String(decoding: digits, as: UTF8.self)
+        return negative ? Int64("-" + text) != nil : UInt64(text) != nil
     }
 
     private static func isDigit(_ byte: UInt8) -> Bool { byte &- UInt8(ascii: "0") < 10 }

@@ -58,7 +58,7 @@ public struct JSONValue {
         switch tag {
         case UInt8(ascii: "l"): Int64(bitPattern: tape[index + 1])
         case UInt8(ascii: "u"): Int64(exactly: tape[index + 1])
-        case UInt8(ascii: "d"): Int64(exactly: Double(bitPattern: tape[index + 1]).rounded(.towardZero))
+        case UInt8(ascii: "d"): Int64(exactly: Double(bitPattern: tape[index + 1]))
         default: nil
         }
     }
@@ -127,6 +127,18 @@ public struct JSONValue {
         return keys
     }
 
+    /// Whether containers are nested in each other more than `levels` times.
+    func isDeeper(than levels: Int) -> Bool {
+        guard kind == .object || kind == .array else { return false }
+        guard levels > 0 else { return true }
+        // Each level takes two words of tape at least.
+        guard tapeWords > 2 * levels else { return false }
+        var deeper = false
+        forEachMember { _, value in deeper = deeper || value.isDeeper(than: levels - 1) }
+        forEachElement { value in deeper = deeper || value.isDeeper(than: levels - 1) }
+        return deeper
+    }
+
     /// About the bytes this value takes as minified JSON (escapes counted as one byte).
     public var approximateSize: Int {
         switch kind {
@@ -135,11 +147,19 @@ public struct JSONValue {
         case .bool, .null: return 4
         case .object:
             var size = 2
-            forEachMember { key, value in size += key.count + 4 + value.approximateSize }
+            var separator = 0
+            forEachMember { key, value in
+                size += separator + key.count + 3 + value.approximateSize
+                separator = 1
+            }
             return size
         case .array:
             var size = 2
-            forEachElement { value in size += 1 + value.approximateSize }
+            var separator = 0
+            forEachElement { value in
+                size += separator + value.approximateSize
+                separator = 1
+            }
             return size
         }
     }

@@ -14,7 +14,7 @@ extension Event {
     public init(_ json: JSONValue) throws(Refusal) {
         guard json.kind == .object else { throw Refusal(.invalidField, "An event is a JSON object.") }
         var fields = FieldReader(json)
-        let type: String = try fields.required("type", .text(64))
+        let type: String = try fields.required("type", .text(Bounds.name))
         id = try fields.required("id", .text(Bounds.id))
         thread = try fields.optional("thread", .text(Bounds.id))
         at = try fields.time("at")
@@ -98,7 +98,7 @@ private struct FieldReader {
             }
         }
         // Read again so that its order-free form is known too.
-        return try? JSONDocument.read(writer.bytes) { JSONText($0) }
+        return try? JSONDocument.read(writer.bytes, isOurs: true) { JSONText($0) }
     }
 
     func require(_ name: String, _ value: String?) throws(Refusal) {
@@ -119,8 +119,8 @@ private struct FieldReader {
         guard let bytes = value.utf8 else { throw Refusal(.invalidField, field: path, "\(path) must be a string.") }
         let text = String(decoding: bytes, as: UTF8.self)
         if case .text(let most) = rule {
-            // A string of fewer bytes has fewer characters; only longer ones need counting.
-            guard !bytes.isEmpty, bytes.count <= most || text.count <= most && bytes.count <= most * 4 else {
+            // A string of fewer bytes has fewer characters (code points); only longer ones need counting.
+            guard !bytes.isEmpty, bytes.count <= most || bytes.count <= most * 4 && text.unicodeScalars.count <= most else {
                 throw Refusal(.invalidField, field: path, "\(path) must be 1 to \(most) characters.")
             }
             guard !bytes.contains(0) else { throw Refusal(.invalidField, field: path, "\(path) must not contain NUL.") }

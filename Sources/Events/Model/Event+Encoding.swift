@@ -123,12 +123,12 @@ extension Event {
             }
         }
         guard let payload, !payload.isEmpty else {
-            self = try JSONDocument.read(writer.bytes) { try Event($0) }
+            self = try JSONDocument.read(writer.bytes, isOurs: true) { try Event($0) }
             return
         }
         var props: JSONText?
         var unknown: JSONText?
-        let whole = try JSONDocument.read(payload) { json in
+        let whole = try JSONDocument.read(payload, isOurs: true) { json in
             var merged = JSONWriter()
             merged.object { merged in
                 merged.members(of: JSONText(trusted: writer.bytes))
@@ -145,7 +145,7 @@ extension Event {
             }
             return merged.bytes
         }
-        self = try JSONDocument.read(whole) { try Event($0) }
+        self = try JSONDocument.read(whole, isOurs: true) { try Event($0) }
         self.unknown = unknown
         user = columns.user.map { User(id: $0, props: props) }
     }
@@ -154,7 +154,7 @@ extension Event {
 extension JSONWriter {
     /// Appends the members of an object's text into the object being written.
     fileprivate mutating func members(of object: JSONText) {
-        try? JSONDocument.read(object.bytes) { json in
+        try? JSONDocument.read(object.bytes, isOurs: true) { json in
             json.forEachMember { name, value in
                 key(String(decoding: name, as: UTF8.self))
                 self.value(JSONText(value))

@@ -60,8 +60,8 @@ public struct Timestamp: Sendable, Hashable, Comparable, CustomStringConvertible
             if !scanner.isAtEnd, !scanner.take("Z"), !scanner.take("z") {
                 let east = scanner.take("+")
                 guard east || scanner.take("-"), let hours = scanner.digits(2) else { return nil }
-                _ = scanner.take(":")
-                let minutes = scanner.isAtEnd ? 0 : scanner.digits(2) ?? -1
+                let hasColon = scanner.take(":")
+                let minutes = scanner.isAtEnd && !hasColon ? 0 : scanner.digits(2) ?? -1
                 guard hours < 24, (0..<60).contains(minutes) else { return nil }
                 offsetMinutes = (hours * 60 + minutes) * (east ? 1 : -1)
             }
@@ -82,8 +82,9 @@ public struct Timestamp: Sendable, Hashable, Comparable, CustomStringConvertible
     public init?(_ value: JSONValue) {
         if let text = value.utf8 {
             self.init(iso8601: text)
-        } else if let milliseconds = value.double, milliseconds >= 0, milliseconds <= Double(Self.latest.microseconds) / 1000 {
-            self.init(microseconds: Int64((milliseconds * 1000).rounded()))
+        } else if let milliseconds = value.double, milliseconds >= 0, milliseconds < Double(Self.latest.milliseconds + 1) {
+            self.init(microseconds: value.integer.map { $0 * 1000 } ?? Int64((milliseconds * 1000).rounded()))
+            guard self <= Self.latest else { return nil }
         } else {
             return nil
         }

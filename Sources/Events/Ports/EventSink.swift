@@ -53,7 +53,7 @@ public struct SetAside: Sendable {
 
 /// A sink could not commit. Nothing of the deliveries was kept.
 public struct SinkFailure: Error, Sendable {
-    public enum Cause: Sendable { case unavailable, diskFull }
+    public enum Cause: Sendable { case unavailable, diskFull, overloaded, draining }
     public var cause: Cause
     public var description: String
     public init(_ cause: Cause, _ description: String) { (self.cause, self.description) = (cause, description) }
@@ -61,6 +61,8 @@ public struct SinkFailure: Error, Sendable {
     public var refusal: Refusal {
         switch cause {
         case .unavailable: Refusal(.storeUnavailable)
+        case .overloaded: Refusal(.overloaded)
+        case .draining: Refusal(.draining)
         case .diskFull: Refusal(.diskFull, retryAfterMilliseconds: 5000)
         }
     }

@@ -273,7 +273,7 @@ export function threadList({ go, router }) {
     const origin = location.origin;
     return empty("No conversations yet",
       el("p", null, "Put this into the page that holds your chat, with the project's public key:"),
-      takeaway(`<script src="${origin}/parley-loader.js"\n        data-key="pk_…"></script>\n<script>\n  const chat = parley.openThread()\n  const id = chat.trackMessage({ role: "user", content: "Hello" })\n</script>`),
+      takeaway(`<script src="${origin}/parley-loader.js"\n        data-url="${origin}" data-key="pk_…"></script>\n<script>\n  const chat = parley.openThread()\n  const id = chat.trackMessage({ role: "user", content: "Hello" })\n</script>`),
       el("p", null, "or send a first message from a terminal:"),
       takeaway(`curl '${origin}/v1/events?key=pk_…' -d '{\n  "type": "message", "role": "user", "content": "Hello",\n  "thread": "first", "id": "${crypto.randomUUID?.() ?? "a-long-random-id-4f9c2b7e"}"\n}'`),
       el("p", null, el("code", null, "parley key list"), " prints the key. What arrives shows up here by itself."));

@@ -41,7 +41,8 @@ struct Doctor: AsyncParsableCommand {
             }
         } else {
             for finding in findings {
-                try Console.line("\(finding.state.mark)  \(finding.check)\(finding.detail.isEmpty ? "" : ": \(finding.detail.forTerminal(limit: 300))")")
+                try Console.line(
+                    "\(finding.state.mark)  \(finding.check)\(finding.detail.isEmpty ? "" : ": \(finding.detail.forTerminal(limit: 300))")")
                 if let remedy = finding.remedy { try Console.line("         \(remedy)") }
             }
             let broken = findings.count { $0.state == .broken }
@@ -66,7 +67,8 @@ struct Doctor: AsyncParsableCommand {
         static func note(_ check: String, _ detail: String, _ remedy: String) -> Finding {
             Finding(check: check, state: .note, detail: detail, remedy: remedy)
         }
-        static func broken(_ check: String, _ detail: String, _ remedy: String) -> Finding {
+        /// - Parameter remedy: nil where the detail itself says what to do.
+        static func broken(_ check: String, _ detail: String, _ remedy: String? = nil) -> Finding {
             Finding(check: check, state: .broken, detail: detail, remedy: remedy)
         }
     }
@@ -81,19 +83,24 @@ struct Doctor: AsyncParsableCommand {
                     findings.append(
                         look.isFine
                             ? .fine(look.check, look.detail)
-                            : .broken(look.check, look.detail, "Stop the server, copy the folder aside, and restore the last backup of parley.sqlite."))
+                            : .broken(
+                                look.check, look.detail,
+                                "Stop the server, copy the folder aside, and restore the last backup of parley.sqlite."))
                 }
                 let projects = try await store.projects()
                 if projects.isEmpty {
-                    findings.append(.note("projects", "there is none", "Make one: parley project create NAME --origin https://shop.example"))
+                    findings.append(
+                        .note("projects", "there is none", "Make one: parley project create NAME --origin https://shop.example"))
                 }
                 for project in projects { findings += try await look(at: project, in: store) }
                 return findings
             }
         } catch let complaint as Complaint {
-            return [.broken("data folder", complaint.description, "Name the right folder with --data, or start `parley serve` on it.")]
+            return [.broken("data folder", complaint.description)]
         } catch {
-            return [.broken("data folder", "\(error)", "Stop the server, copy the folder aside, and restore the last backup of parley.sqlite.")]
+            return [
+                .broken("data folder", "\(error)", "Stop the server, copy the folder aside, and restore the last backup of parley.sqlite.")
+            ]
         }
     }
 
@@ -104,7 +111,10 @@ struct Doctor: AsyncParsableCommand {
 
         let settings = project.settings
         if settings.origins.isEmpty, !settings.allowsMissingOrigin, !settings.allowsNullOrigin {
-            findings.append(.note("\(name): origins", "no page may use its public keys", "Allow yours: parley project set \(name) --origin https://shop.example"))
+            findings.append(
+                .note(
+                    "\(name): origins", "no page may use its public keys",
+                    "Allow yours: parley project set \(name) --origin https://shop.example"))
         } else {
             findings.append(.fine("\(name): origins", settings.origins.joined(separator: " ")))
         }
@@ -112,18 +122,24 @@ struct Doctor: AsyncParsableCommand {
         let keys = try await store.keys().filter { $0.project == project.number }
         let expired = keys.filter { $0.revokedAt == nil && !$0.isLive(at: now) }
         for lane in Lane.allCases where !keys.contains(where: { $0.lane == lane && $0.isLive(at: now) }) {
-            findings.append(.note("\(name): \(lane.rawValue) keys", "none is live", "Make one: parley key create --project \(name) --lane \(lane.rawValue)"))
+            findings.append(
+                .note(
+                    "\(name): \(lane.rawValue) keys", "none is live",
+                    "Make one: parley key create --project \(name) --lane \(lane.rawValue)"))
         }
         if !expired.isEmpty {
             let ids = expired.map(\.id).joined(separator: ", ")
-            findings.append(.note("\(name): expired keys", ids, "Make new ones with `parley key create`, or revoke these to be rid of this line."))
+            findings.append(
+                .note("\(name): expired keys", ids, "Make new ones with `parley key create`, or revoke these to be rid of this line."))
         }
 
         let pending = try await store.pendingLinks(in: project.number)
         findings.append(
             pending == 0
                 ? .fine("\(name): parents", "every run found its own")
-                : .note("\(name): parents", "\(pending) runs wait for a parent that has not arrived", "If they are old, look whether the page's messages arrive: parley tail --project \(name)"))
+                : .note(
+                    "\(name): parents", "\(pending) runs wait for a parent that has not arrived",
+                    "If they are old, look whether the page's messages arrive: parley tail --project \(name)"))
 
         let quarantine = try await store.quarantineCounts(in: project.number).sorted { $0.key.rawValue < $1.key.rawValue }
         findings.append(
@@ -138,9 +154,11 @@ struct Doctor: AsyncParsableCommand {
         let total = rows.reduce(into: Tally()) { $0.add($1.tally) }
         if let broken = rows.first(where: { !$0.tally.holds }) {
             let sum = broken.tally.verdicts.values.reduce(0, +)
-            findings.append(.broken(
-                "\(name): outcomes add up", "\(broken.key) at \(broken.minute): \(broken.tally.received) received, \(sum) accounted for",
-                "This is a fault of Parley's own: please report it with the server's log of that minute."))
+            findings.append(
+                .broken(
+                    "\(name): outcomes add up",
+                    "\(broken.key) at \(broken.minute): \(broken.tally.received) received, \(sum) accounted for",
+                    "This is a fault of Parley's own: please report it with the server's log of that minute."))
         } else {
             findings.append(.fine("\(name): outcomes add up", "\(total.received) received, \(total.verdicts[.stored] ?? 0) stored"))
         }

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Events
+import Review
 
 #if canImport(Glibc)
 import Glibc
@@ -14,7 +15,7 @@ struct ExportCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "export", abstract: "Write conversations out.",
         discussion: """
-            jsonl has one conversation a line, as the read API shows it; csv one row for each message or event. Cells that a \
+            jsonl has one message, event or loose run a line, as the read API shows it; csv one row for each message or event. Cells that a \
             spreadsheet would take for a formula get an apostrophe in front.
             """)
 
@@ -38,7 +39,11 @@ struct ExportCommand: AsyncParsableCommand {
             Console.endProgress()
             try file?.finish()
             if data.json, let output {
-                try Console.json { json in json.object { $0.field("threads", count); $0.field("output", output) } }
+                try Console.json { json in
+                    json.object {
+                        $0.field("threads", count); $0.field("output", output)
+                    }
+                }
             } else {
                 Console.note("\(count) conversations exported\(output.map { " to \($0)" } ?? "").")
             }
@@ -67,3 +72,5 @@ private struct ExportFile {
         }
     }
 }
+
+extension Export.Format: ExpressibleByArgument {}

@@ -23,16 +23,21 @@ struct KeyCommand: AsyncParsableCommand {
 
         func validate() throws {
             if scope == .workspace, lane == .public { throw ValidationError("A public key is for one project: leave --scope out.") }
-            if scope == .workspace, project.project != nil { throw ValidationError("A workspace key is for all projects: leave --project out.") }
+            if scope == .workspace, project.project != nil {
+                throw ValidationError("A workspace key is for all projects: leave --project out.")
+            }
         }
 
         func run() async throws {
             let now = WallClock.system.now()
             let expiresAt = expires?.after(now)
-            if let expiresAt, expiresAt <= now { throw Complaint("The key would end at \(expiresAt), which has passed: name a later time.") }
+            if let expiresAt, expiresAt <= now {
+                throw Complaint("The key would end at \(expiresAt), which has passed: name a later time.")
+            }
             try await data.folder.withStore { store in
                 let project = scope == .workspace ? nil : try await self.project.choose(from: store)
-                let (text, record) = KeyRecord.issue(lane, scope: scope, project: project?.number, label: label, expiresAt: expiresAt, at: now)
+                let (text, record) = KeyRecord.issue(
+                    lane, scope: scope, project: project?.number, label: label, expiresAt: expiresAt, at: now)
                 try await store.insert(record)
                 if data.json {
                     try Console.json { json in
@@ -69,14 +74,18 @@ struct KeyCommand: AsyncParsableCommand {
                 let keys = try await store.keys().filter { only == nil || $0.project == only }.sorted { $0.createdAt < $1.createdAt }
                 if data.json {
                     try Console.json { json in
-                        json.object { $0.key("keys"); $0.array(keys) { $0.key($1, project: choice.name(of: $1.project), now: now) } }
+                        json.object {
+                            $0.key("keys"); $0.array(keys) { $0.key($1, project: choice.name(of: $1.project), now: now) }
+                        }
                     }
                     return
                 }
                 guard !keys.isEmpty else { return try Console.line("No keys: make one with `parley key create`.") }
                 var table = Table("ID", "LANE", "PROJECT", "STATE", "KEY", "LABEL")
                 for key in keys {
-                    table.add(key.id, key.lane.rawValue, choice.name(of: key.project), key.state(at: now), key.shown, key.label?.forTerminal() ?? "")
+                    table.add(
+                        key.id, key.lane.rawValue, choice.name(of: key.project), key.state(at: now), key.shown,
+                        key.label?.forTerminal() ?? "")
                 }
                 try table.write()
             }
@@ -100,7 +109,11 @@ struct KeyCommand: AsyncParsableCommand {
                 }
                 let wasLive = try await store.revokeKey(record.id, at: now)
                 if data.json {
-                    try Console.json { json in json.object { $0.field("id", record.id); $0.field("revoked", wasLive) } }
+                    try Console.json { json in
+                        json.object {
+                            $0.field("id", record.id); $0.field("revoked", wasLive)
+                        }
+                    }
                 } else {
                     try Console.line(wasLive ? "\(record.id) is revoked." : "\(record.id) was revoked before.")
                 }

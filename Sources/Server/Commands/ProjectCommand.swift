@@ -10,7 +10,10 @@ struct ProjectCommand: AsyncParsableCommand {
 
     /// What `create` and `set` share.
     struct Settings: ParsableArguments {
-        @Option(help: ArgumentHelp("A page's origin that may use the public key, like https://shop.example or https://*.shop.example; may be repeated.", valueName: "url"))
+        @Option(
+            help: ArgumentHelp(
+                "A page's origin that may use the public key, like https://shop.example or https://*.shop.example; may be repeated.",
+                valueName: "url"))
         var origin: [String] = []
         @Option(help: ArgumentHelp("Whether a public key works without an Origin header.", valueName: "true|false"))
         var allowMissingOrigin: Bool?
@@ -55,14 +58,17 @@ struct ProjectCommand: AsyncParsableCommand {
                 do {
                     project = try await store.createProject(named: name, settings: settings)
                 } catch ControlFailure.nameTaken {
-                    throw Complaint("There is a project \(name) already: choose another name, or change that one with `parley project set`.")
+                    throw Complaint(
+                        "There is a project \(name) already: choose another name, or change that one with `parley project set`.")
                 }
                 let keys = try await ProjectKeys.issue(for: project, in: store, now: WallClock.system.now())
                 if data.json {
                     try Console.json { json in
                         json.object { json in
                             json.key("project")
-                            json.object { $0.field("id", project.id); $0.field("name", project.name) }
+                            json.object {
+                                $0.field("id", project.id); $0.field("name", project.name)
+                            }
                             json.field("publicKey", keys.publicKey)
                             json.field("secretKey", keys.secretKey)
                         }
@@ -81,7 +87,8 @@ struct ProjectCommand: AsyncParsableCommand {
                       \(PageSnippet(url: data.folder.servingAt, key: keys.publicKey).text)
                     """)
                 if settings.origins.isEmpty {
-                    try Console.line("\nNo page may use the public key yet. Allow yours: parley project set \(name) --origin https://shop.example")
+                    try Console.line(
+                        "\nNo page may use the public key yet. Allow yours: parley project set \(name) --origin https://shop.example")
                 }
             }
         }
@@ -97,7 +104,9 @@ struct ProjectCommand: AsyncParsableCommand {
                 let projects = try await store.projects().sorted { $0.name < $1.name }
                 if data.json {
                     try Console.json { json in
-                        json.object { $0.key("projects"); $0.array(projects) { $0.project($1) } }
+                        json.object {
+                            $0.key("projects"); $0.array(projects) { $0.project($1) }
+                        }
                     }
                     return
                 }
@@ -142,7 +151,8 @@ struct ProjectCommand: AsyncParsableCommand {
                 if replaceOrigins { project.settings.origins = [] }
                 for origin in removeOrigin {
                     guard project.settings.origins.contains(origin) else {
-                        throw Complaint("\(origin.forTerminal()) is not on the list of \(project.name): see `parley project show \(project.name)`.")
+                        throw Complaint(
+                            "\(origin.forTerminal()) is not on the list of \(project.name): see `parley project show \(project.name)`.")
                     }
                     project.settings.origins.removeAll { $0 == origin }
                 }
@@ -188,7 +198,13 @@ extension JSONWriter {
             json.field("allowNullOrigin", settings.allowsNullOrigin)
             for (name, quota) in [("keyQuota", settings.keyQuota), ("addressQuota", settings.addressQuota)] {
                 json.key(name)
-                if let quota { json.object { $0.field("perSecond", quota.perSecond); $0.field("burst", quota.burst) } } else { json.null() }
+                if let quota {
+                    json.object {
+                        $0.field("perSecond", quota.perSecond); $0.field("burst", quota.burst)
+                    }
+                } else {
+                    json.null()
+                }
             }
             json.field("inactiveAfterSeconds", settings.inactiveAfterSeconds)
         }

@@ -99,7 +99,9 @@ struct QuarantineCommand: AsyncParsableCommand {
                         let items = try await store.quarantineItems(ids, in: project.number)
                         let missing = Set(ids).subtracting(items.map(\.id))
                         guard missing.isEmpty else {
-                            throw Complaint("There is no \(missing.sorted().joined(separator: ", ").forTerminal()) in quarantine: see `parley quarantine list`.")
+                            throw Complaint(
+                                "There is no \(missing.sorted().joined(separator: ", ").forTerminal()) in quarantine: see `parley quarantine list`."
+                            )
                         }
                         count(try await replay.replay(items, trust: trust))
                     }

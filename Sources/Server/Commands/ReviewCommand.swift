@@ -16,7 +16,8 @@ struct ReviewCommand: AsyncParsableCommand {
     struct Link: AsyncParsableCommand {
         static let configuration = CommandConfiguration(abstract: "Make a sign-in link: it works once, within 24 hours.")
 
-        @Option(help: ArgumentHelp("The server's address (PARLEY_URL; default: where the server on this folder listens).", valueName: "url"))
+        @Option(
+            help: ArgumentHelp("The server's address (PARLEY_URL; default: where the server on this folder listens).", valueName: "url"))
         var url: String?
         @OptionGroup var data: DataOptions
 
@@ -26,7 +27,9 @@ struct ReviewCommand: AsyncParsableCommand {
                 let link = try await ReviewLink.make(at: ServerURL.choose(url, data.folder), store: store, now: now)
                 if data.json {
                     try Console.json { json in
-                        json.object { $0.field("url", link); $0.field("expiresAt", now.advanced(bySeconds: ReviewLink.lifetime)) }
+                        json.object {
+                            $0.field("url", link); $0.field("expiresAt", now.advanced(bySeconds: ReviewLink.lifetime))
+                        }
                     }
                 } else {
                     try Console.line(link)
@@ -44,8 +47,7 @@ enum ReviewLink {
     static func make(at url: String, store: some ControlStore, now: Timestamp) async throws -> String {
         let token = Ticket()
         try await store.insertSignIn(token.digest, expiresAt: now.advanced(bySeconds: lifetime))
-        // In the fragment, which browsers keep to themselves: it reaches no log and no Referer.
-        return "\(url)/ui/#signin=\(token.text)"
+        return token.link(at: url)
     }
 }
 

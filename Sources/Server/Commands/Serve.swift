@@ -24,15 +24,19 @@ struct Serve: AsyncParsableCommand {
     var publicUrl: String?
     @Option(
         name: .customLong("trusted-proxy"),
-        help: ArgumentHelp("An address or block whose X-Forwarded-For is believed; may be repeated (PARLEY_TRUSTED_PROXIES, with commas).", valueName: "cidr"))
+        help: ArgumentHelp(
+            "An address or block whose X-Forwarded-For is believed; may be repeated (PARLEY_TRUSTED_PROXIES, with commas).",
+            valueName: "cidr"))
     var trustedProxies: [String] = []
     @Option(help: ArgumentHelp("Connections open at once (PARLEY_MAXIMUM_CONNECTIONS; default: 10000).", valueName: "count"))
     var maximumConnections: Int?
     @Option(help: ArgumentHelp("Events that may wait for the store (PARLEY_QUEUED_EVENTS; default: 20000).", valueName: "count"))
     var queuedEvents: Int?
-    @Option(help: ArgumentHelp("How long open connections get to finish at the end (PARLEY_DRAIN_SECONDS; default: 20).", valueName: "seconds"))
+    @Option(
+        help: ArgumentHelp("How long open connections get to finish at the end (PARLEY_DRAIN_SECONDS; default: 20).", valueName: "seconds"))
     var drainSeconds: Int?
-    @Option(help: ArgumentHelp("trace, debug, info, notice, warning, error or critical (PARLEY_LOG_LEVEL; default: info).", valueName: "level"))
+    @Option(
+        help: ArgumentHelp("trace, debug, info, notice, warning, error or critical (PARLEY_LOG_LEVEL; default: info).", valueName: "level"))
     var logLevel: String?
 
     func run() async throws {
@@ -115,7 +119,9 @@ struct Serve: AsyncParsableCommand {
         let text = "\(error)"
         let address = configuration.listen.text
         if text.contains("Address already in use") || text.contains("errno: 98") || text.contains("errno: 48") {
-            return Complaint("\(address) is in use by another program: end that one (perhaps a Parley that still runs), or choose another with --listen.")
+            return Complaint(
+                "\(address) is in use by another program: end that one (perhaps a Parley that still runs), or choose another with --listen."
+            )
         }
         if text.contains("Permission denied") || text.contains("errno: 13") {
             return Complaint("This user may not listen on \(address): choose a port above 1023 with --listen.")

@@ -45,7 +45,8 @@ struct ThreadCommand: AsyncParsableCommand {
                 for thread in page.items {
                     table.add(
                         thread.id.forTerminal(limit: 40), thread.lastAt.description, thread.status.rawValue, String(thread.messageCount),
-                        thread.user?.id.forTerminal(limit: 24) ?? "", "+\(thread.up) -\(thread.down)", thread.first?.text.forTerminal(limit: 60) ?? "")
+                        thread.user?.id.forTerminal(limit: 24) ?? "", "+\(thread.up) -\(thread.down)",
+                        thread.first?.text.forTerminal(limit: 60) ?? "")
                 }
                 try table.write()
                 if let next = page.next { Console.note("There are more: --cursor \(next)") }
@@ -79,17 +80,7 @@ struct ThreadCommand: AsyncParsableCommand {
                     throw Complaint("There is no thread \(id.forTerminal()) in \(project.name): see `parley thread list`.")
                 }
                 if data.json {
-                    try Console.json { json in
-                        json.object { json in
-                            json.key("thread")
-                            json.heading(conversation.thread)
-                            json.key("items")
-                            json.array(conversation.items) { $0.item($1) }
-                            json.key("runs")
-                            json.array(conversation.looseRuns) { $0.run($1) }
-                            json.field(orNull: "next", conversation.next)
-                        }
-                    }
+                    try Console.json { $0.conversation(conversation) }
                     return
                 }
                 try Transcript(conversation).write()
@@ -121,16 +112,19 @@ private struct Transcript {
         switch item.event.body {
         case .message(let message):
             try Console.line("\n\(item.at)  \(message.role.rawValue)  (\(item.event.id.forTerminal()), \(item.provenance.rawValue))")
-            let text = switch message.content {
-            case .text(let text): text
-            case .blocks(let blocks): blocks.string
-            }
+            let text =
+                switch message.content {
+                case .text(let text): text
+                case .blocks(let blocks): blocks.string
+                }
             for line in text.split(separator: "\n", omittingEmptySubsequences: false) {
                 try Console.line("  " + String(line).forTerminal(limit: 2000))
             }
             if item.feedback.up + item.feedback.down > 0 { try Console.line("  feedback: +\(item.feedback.up) -\(item.feedback.down)") }
             for score in item.scores {
-                try Console.line("  score \(score.name.forTerminal()): \(score.value.map { "\($0)" } ?? score.category?.forTerminal() ?? "") by \(score.author.forTerminal())")
+                try Console.line(
+                    "  score \(score.name.forTerminal()): \(score.value.map { "\($0)" } ?? score.category?.forTerminal() ?? "") by \(score.author.forTerminal())"
+                )
             }
             for run in item.runs { try write(run, depth: 1) }
         case .event(let name):

@@ -78,7 +78,7 @@ private enum QuarantineRows {
 
     /// What the newcomer says otherwise than the original that stands.
     private static func differences(of payload: JSONText, project: ProjectID, db: Database) throws -> [QuarantineItem.Difference] {
-        guard let newcomer = try? JSONDocument.read(payload.bytes, { try Event($0) }) else { return [] }
+        guard let newcomer = try? JSONDocument.read(payload.bytes, isOurs: true, { try Event($0) }) else { return [] }
         let row = try Row.fetchOne(
             db.cachedStatement(sql: "SELECT \(EventRows.columns) \(EventRows.joins) WHERE e.project = ? AND e.id = ? AND e.space = ? AND e.part = x''"),
             arguments: [project.number, newcomer.id, newcomer.idSpace.rawValue])
@@ -95,7 +95,7 @@ private enum QuarantineRows {
 
     private static func members(of object: JSONText) -> [String: JSONText] {
         var members: [String: JSONText] = [:]
-        try? JSONDocument.read(object.bytes) { json in
+        try? JSONDocument.read(object.bytes, isOurs: true) { json in
             json.forEachMember { members[String(decoding: $0, as: UTF8.self)] = JSONText($1) }
         }
         return members

@@ -96,7 +96,7 @@ enum SearchText {
             value.forEachElement { collect($0, isText: isText || $0.kind == .string) }
             value.forEachMember { key, member in collect(member, isText: key.equals("text") || key.equals("content")) }
         }
-        try? JSONDocument.read(Array(payload.utf8)) { json in
+        try? JSONDocument.read(Array(payload.utf8), isOurs: true) { json in
             if let content = json["content"] { collect(content, isText: content.kind == .string) }
         }
         return words
