@@ -140,7 +140,8 @@ public struct RunForest: Sendable {
     /// that ID hangs under the run.
     public func runs(under message: String) -> [RunNode] {
         if known.contains(message) {
-            let own = (children[message] ?? []).filter { $0.run.id == message } + roots.filter { $0.run.id == message && $0.run.parent == nil }
+            let own =
+                (children[message] ?? []).filter { $0.run.id == message } + roots.filter { $0.run.id == message && $0.run.parent == nil }
             return own.map { grown($0, depth: 0) }
         }
         return (children[message] ?? []).map { grown($0, depth: 0) }

@@ -74,8 +74,12 @@ public struct PropsFold: Sendable, Equatable {
             json.forEachMember { key, value in
                 let name = String(decoding: key, as: UTF8.self)
                 let text = JSONText(value)
-                if let known = fields[name], place < known.place
-                    || place == known.place && text.canonical.lexicographicallyPrecedes(known.value.canonical) { return }
+                if let known = fields[name],
+                    place < known.place
+                        || place == known.place && text.canonical.lexicographicallyPrecedes(known.value.canonical)
+                {
+                    return
+                }
                 fields[name] = ThreadFold.Latest(text, place)
             }
         }
@@ -94,7 +98,9 @@ public struct PropsFold: Sendable, Equatable {
         writer.object { writer in
             for (name, latest) in fields {
                 writer.key(name)
-                writer.array { $0.value(latest.place.at.microseconds); $0.value(latest.place.id); $0.value(latest.value) }
+                writer.array {
+                    $0.value(latest.place.at.microseconds); $0.value(latest.place.id); $0.value(latest.value)
+                }
             }
         }
         return JSONText(trusted: writer.bytes)

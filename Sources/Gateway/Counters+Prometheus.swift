@@ -16,8 +16,11 @@ extension Counters {
             page.sample("parley_received_bytes_total", [("transport", transport)], count)
         }
         page.family("parley_http_requests_total", "counter", "Requests by route, method and status.")
-        for (route, count) in counts.requests.sorted(by: { ($0.key.path, $0.key.method, $0.key.status) < ($1.key.path, $1.key.method, $1.key.status) }) {
-            page.sample("parley_http_requests_total", [("route", route.path), ("method", route.method), ("status", String(route.status))], count)
+        for (route, count) in counts.requests.sorted(by: {
+            ($0.key.path, $0.key.method, $0.key.status) < ($1.key.path, $1.key.method, $1.key.status)
+        }) {
+            page.sample(
+                "parley_http_requests_total", [("route", route.path), ("method", route.method), ("status", String(route.status))], count)
         }
         page.family("parley_sockets_total", "counter", "Sockets opened.")
         page.sample("parley_sockets_total", [], counts.socketsOpened)

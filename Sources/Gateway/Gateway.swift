@@ -65,7 +65,9 @@ public struct Gateway: Sendable {
         let application = Application(
             responder: answering,
             server: HTTPServerBuilder { responder in
-                GatewayChannel(responder: responder, pace: pace, keepAlive: .seconds(configuration.keepAliveSeconds), upgrades: upgrades, reception: reception)
+                GatewayChannel(
+                    responder: responder, pace: pace, keepAlive: .seconds(configuration.keepAliveSeconds), upgrades: upgrades,
+                    reception: reception)
             },
             configuration: ApplicationConfiguration(
                 address: .hostname(configuration.host, port: configuration.port),
@@ -73,7 +75,8 @@ public struct Gateway: Sendable {
                 availableConnectionsDelegate: .maximum(configuration.maximumConnections, logger: logger)),
             onServerRunning: { channel in await onRunning(channel.localAddress?.port ?? 0) },
             logger: logger)
-        return GatewayService(application: application, draining: draining, sockets: sockets, drainSeconds: configuration.drainSeconds, logger: logger)
+        return GatewayService(
+            application: application, draining: draining, sockets: sockets, drainSeconds: configuration.drainSeconds, logger: logger)
     }
 
     // MARK: parts

@@ -22,8 +22,10 @@ public struct Admission: Sendable {
             if let refusal = refusal(of: event, lane: lane) {
                 return aside(refusal, id: event.id, type: event.type, payload: event.json())
             }
-            return .admitted(AdmittedEvent(
-                event: event, at: Self.time(of: event, position: position, sentAt: sentAt, receivedAt: receivedAt), digest: ContentDigest(event)))
+            return .admitted(
+                AdmittedEvent(
+                    event: event, at: Self.time(of: event, position: position, sentAt: sentAt, receivedAt: receivedAt),
+                    digest: ContentDigest(event)))
         }
     }
 
@@ -35,8 +37,11 @@ public struct Admission: Sendable {
         guard lane == .public else { return nil }
         // P-LANE-2: what only a backend may say.
         switch event.body {
-        case .run: return Refusal(.laneForbidden, field: "type", "A public key may not write runs; send them from a backend with the secret key.")
-        case .score: return Refusal(.laneForbidden, field: "type", "A public key may not write scores; send them from a backend with the secret key.")
+        case .run:
+            return Refusal(.laneForbidden, field: "type", "A public key may not write runs; send them from a backend with the secret key.")
+        case .score:
+            return Refusal(
+                .laneForbidden, field: "type", "A public key may not write scores; send them from a backend with the secret key.")
         case .thread(let patch) where patch.status != nil:
             return Refusal(.laneForbidden, field: "status", "A public key may not set a thread's status.")
         default: break
@@ -71,7 +76,9 @@ enum WeakID {
             return Refusal(.weakID, field: "id", "This id is one that many programs make by accident; use a UUID.")
         }
         guard bits(of: id) >= 64 else {
-            return Refusal(.weakID, field: "id", "An id from a page needs 64 bits or more: 20 digits, 16 hex digits or 11 letters and digits; a UUID has them.")
+            return Refusal(
+                .weakID, field: "id",
+                "An id from a page needs 64 bits or more: 20 digits, 16 hex digits or 11 letters and digits; a UUID has them.")
         }
         return nil
     }

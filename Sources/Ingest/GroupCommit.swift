@@ -124,7 +124,8 @@ public final class GroupCommit: Service, Sendable {
             for (waiting, verdicts) in zip(batch, verdicts) { waiting.completion?(.success(verdicts)) }
         } catch {
             queue.withLock { $0.events -= events }
-            logger.error("commit failed; senders are told to try again", metadata: ["error": "\(error.description)", "deliveries": "\(batch.count)"])
+            logger.error(
+                "commit failed; senders are told to try again", metadata: ["error": "\(error.description)", "deliveries": "\(batch.count)"])
             for waiting in batch { waiting.completion?(.failure(error)) }
         }
     }

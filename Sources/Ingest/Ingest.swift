@@ -112,7 +112,8 @@ public struct Ingest: Sendable {
     /// Books what never became a parcel: a body that could not be read counts as one received and not kept.
     public func book(_ refusal: Refusal, events: Int = 1, from access: Access, over transport: Transport, receivedAt: Timestamp) {
         let mayComeAgain = refusal.reason.isTemporary && refusal.reason != .bodyIncomplete && refusal.reason != .bodyTimeout
-        book([Verdict](repeating: mayComeAgain ? .retry(refusal) : .dropped(refusal), count: events),
+        book(
+            [Verdict](repeating: mayComeAgain ? .retry(refusal) : .dropped(refusal), count: events),
             from: access.source(over: transport), receivedAt: receivedAt)
     }
 

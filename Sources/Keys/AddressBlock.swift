@@ -18,7 +18,8 @@ public struct AddressBlock: Sendable, Hashable {
             text = "\(groups[6] >> 8).\(groups[6] & 255).\(groups[7] >> 8).\(groups[7] & 255)"  // the same in hex
             return
         }
-        text = groups.prefix(3).map { String($0, radix: 16) }.joined(separator: ":")
+        text =
+            groups.prefix(3).map { String($0, radix: 16) }.joined(separator: ":")
             + ":" + String((groups.count > 3 ? groups[3] : 0) & 0xFF00, radix: 16) + "::/56"
     }
 

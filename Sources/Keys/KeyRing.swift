@@ -102,7 +102,8 @@ public final class KeyRing: Service, Sendable {
     /// The project a secret key reads. P-LANE-4: a public key is in every page, and reads nothing.
     public func read(with key: String, project: String?) -> Result<Project, Refusal> {
         if let text = try? KeyText(reading: key), text.lane == .public {
-            return .failure(Refusal(.laneForbidden, field: "key", "A public key reads nothing; send the project's secret key from a backend."))
+            return .failure(
+                Refusal(.laneForbidden, field: "key", "A public key reads nothing; send the project's secret key from a backend."))
         }
         return open(Knock(key: key, origin: .missing, address: "", project: project)).map(\.project)
     }

@@ -32,7 +32,10 @@ public struct KeyText: Sendable, Equatable {
             throw Refusal(.malformedKey, field: "key", "A key begins with pk_ or sk_.")
         }
         let body = String(text.dropLast(Self.checksumLength))
-        guard text.utf8.dropFirst(3).allSatisfy({ Self.alphabet.contains($0) }), text.utf8.count == 3 + Self.randomLength[lane]! + Self.checksumLength, Self.checksum(of: body) == text.suffix(Self.checksumLength) else {
+        guard text.utf8.dropFirst(3).allSatisfy({ Self.alphabet.contains($0) }),
+            text.utf8.count == 3 + Self.randomLength[lane]! + Self.checksumLength,
+            Self.checksum(of: body) == text.suffix(Self.checksumLength)
+        else {
             throw Refusal(.malformedKey, field: "key", "The key's checksum is wrong: a character was lost or changed. Copy it again.")
         }
         self.init(text: text, lane: lane)

@@ -34,7 +34,9 @@ public struct OriginPattern: Sendable, Equatable {
 
     public init(_ text: String) throws(Refusal) {
         guard let parts = Self.split(text.lowercased()) else {
-            throw Refusal(.invalidField, field: "origin", "\(text) is not an origin: write scheme and host, like https://shop.example or https://*.shop.example.")
+            throw Refusal(
+                .invalidField, field: "origin",
+                "\(text) is not an origin: write scheme and host, like https://shop.example or https://*.shop.example.")
         }
         scheme = parts.scheme
         isWildcard = parts.host.hasPrefix("*.")
@@ -47,7 +49,9 @@ public struct OriginPattern: Sendable, Equatable {
     }
 
     public func matches(_ origin: String) -> Bool {
-        guard let parts = Self.split(origin.lowercased()), parts.scheme == scheme, parts.port != "*", !parts.host.contains("*") else { return false }
+        guard let parts = Self.split(origin.lowercased()), parts.scheme == scheme, parts.port != "*", !parts.host.contains("*") else {
+            return false
+        }
         guard takesAnyPort || (parts.port ?? Self.defaultPort(of: scheme)) == port else { return false }
         // The dot stays in front, so that `evilshop.example` is no subdomain; the part before it must not be empty.
         return isWildcard ? parts.host.hasSuffix(host) && parts.host.utf8.count > host.utf8.count : parts.host == host
@@ -58,7 +62,9 @@ public struct OriginPattern: Sendable, Equatable {
     /// Scheme, host and port, if it is nothing but these.
     private static func split(_ origin: String) -> (scheme: String, host: String, port: String?)? {
         let halves = origin.split(separator: "://", maxSplits: 1, omittingEmptySubsequences: false)
-        guard halves.count == 2, !halves[0].isEmpty, halves[0].utf8.allSatisfy({ $0.isOriginLetter || $0 == UInt8(ascii: "+") }) else { return nil }
+        guard halves.count == 2, !halves[0].isEmpty, halves[0].utf8.allSatisfy({ $0.isOriginLetter || $0 == UInt8(ascii: "+") }) else {
+            return nil
+        }
         var host = halves[1]
         var port: String?
         let afterBracket = host.lastIndex(of: "]") ?? host.startIndex

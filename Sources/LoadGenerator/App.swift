@@ -86,7 +86,9 @@ struct App: AsyncParsableCommand {
     @Option(help: "Ids, threads and words follow from it; the same seed sends the same ids. Default: the time in µs.")
     var seed: UInt64?
 
-    @Option(help: ArgumentHelp("Give every event this time instead of now: with the same --seed, the very same bytes again.", valueName: "epoch-ms"))
+    @Option(
+        help: ArgumentHelp(
+            "Give every event this time instead of now: with the same --seed, the very same bytes again.", valueName: "epoch-ms"))
     var at: Int64?
 
     @Option(help: ArgumentHelp("How long to try to connect, again too, and to wait for the last answers.", valueName: "seconds"))
@@ -101,7 +103,8 @@ struct App: AsyncParsableCommand {
     @Option(help: "How many threads to read back at most, evenly spread; 0 for all.")
     var verifyThreads = 200
 
-    @Option(help: ArgumentHelp("Write each answered event's id and verdict to this file, a line each, as answers come in.", valueName: "file"))
+    @Option(
+        help: ArgumentHelp("Write each answered event's id and verdict to this file, a line each, as answers come in.", valueName: "file"))
     var idsOut: String?
 
     @Flag(help: "Print the report as JSON.")
@@ -115,7 +118,8 @@ struct App: AsyncParsableCommand {
 
     func validate() throws {
         for (name, number) in [
-            ("--connections", connections), ("--batch", batch), ("--in-flight", inFlight), ("--threads-per-connection", threadsPerConnection),
+            ("--connections", connections), ("--batch", batch), ("--in-flight", inFlight),
+            ("--threads-per-connection", threadsPerConnection),
             ("--events", events ?? 1), ("--size", size),
         ] where number < 1 { throw ValidationError("\(name) must be at least 1.") }
         guard rate ?? 1 > 0, duration ?? 1 > 0, patience > 0 else {
@@ -132,7 +136,8 @@ struct App: AsyncParsableCommand {
         let limit = OpenFiles.raiseLimit()
         // 32: what a process has open besides.
         guard connections <= limit - 32 else {
-            throw ValidationError("--connections \(connections) is more than the \(limit) open files allowed here (ulimit -Hn); start several processes.")
+            throw ValidationError(
+                "--connections \(connections) is more than the \(limit) open files allowed here (ulimit -Hn); start several processes.")
         }
         let target = try Target(url: url, transport: transport, key: key, origin: origin)
         let plan = Plan(

@@ -16,7 +16,8 @@ struct Dialer: Sendable {
         self.target = target
         self.loop = loop
         self.address = try SocketAddress.makeAddressResolvingHost(target.host, port: target.port)
-        self.sources = target.isLoopback && connections > Dialer.connectionsPerSource
+        self.sources =
+            target.isLoopback && connections > Dialer.connectionsPerSource
             ? try (0...connections / Dialer.connectionsPerSource).map { try SocketAddress(ipAddress: "127.0.0.\($0 + 1)", port: 0) }
             : []
     }

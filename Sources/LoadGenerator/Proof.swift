@@ -32,7 +32,8 @@ struct Proof: Codable, Sendable {
         // An event whose answer was lost may have been stored the first time and come back as a duplicate, or never have been heard of again.
         let unsure = min(tally.resent, tally[.duplicate]) + (tally.sent - tally.answered)
         let stored = tally[.stored]...(tally[.stored] + unsure)
-        let sum = "\(ledger.stored) stored + \(ledger.duplicate) duplicate + \(ledger.conflict) conflict + \(ledger.quarantined) quarantined"
+        let sum =
+            "\(ledger.stored) stored + \(ledger.duplicate) duplicate + \(ledger.conflict) conflict + \(ledger.quarantined) quarantined"
             + " + \(ledger.dropped) dropped + \(ledger.retry) retry"
         let acked = unsure == 0 ? "\(tally[.stored])" : "\(stored.lowerBound) to \(stored.upperBound)"
         var finding = "\(ledger.received) received \(ledger.balances ? "=" : "≠") \(sum); acked as stored: \(acked)"
@@ -54,7 +55,8 @@ struct Proof: Codable, Sendable {
 
     /// What was acked can be read, once.
     static func ofReadBack(_ back: ReadBack) -> Proof {
-        var finding = "\(back.expected) acked ids looked for in \(back.threadsRead) of \(back.threadsUsed) threads: "
+        var finding =
+            "\(back.expected) acked ids looked for in \(back.threadsRead) of \(back.threadsUsed) threads: "
             + "\(back.missing) missing, \(back.repeated) more than once"
         if back.unkept > 0 { finding += ", \(back.unkept) there that were said not to be kept" }
         if back.miscounted > 0 { finding += ", \(back.miscounted) threads with a wrong messageCount" }

@@ -72,11 +72,17 @@ struct Report: Codable, Sendable {
     func text() -> String {
         let ack = ackMilliseconds
         var lines = [
-            ("run", "\(transport.rawValue), \(connections) connections, batches of \(batch), \(inFlight) in flight, \(size) bytes an event, seed \(seed)"),
+            (
+                "run",
+                "\(transport.rawValue), \(connections) connections, batches of \(batch), \(inFlight) in flight, \(size) bytes an event, seed \(seed)"
+            ),
             ("time", "\(Report.figure(seconds)) s, after \(Report.figure(connectSeconds)) s to connect"),
             ("events", "\(Report.figure(eventsPerSecond))/s acked as stored or duplicate; \(acked) of \(sent) sent"),
             (transport == .ws ? "batches" : "requests", "\(Report.figure(batchesPerSecond))/s answered"),
-            ("ack", "p50 \(Report.figure(ack.p50)), p90 \(Report.figure(ack.p90)), p99 \(Report.figure(ack.p99)), max \(Report.figure(ack.max)) ms"),
+            (
+                "ack",
+                "p50 \(Report.figure(ack.p50)), p90 \(Report.figure(ack.p90)), p99 \(Report.figure(ack.p99)), max \(Report.figure(ack.max)) ms"
+            ),
             ("verdicts", verdicts.sorted { $0.value > $1.value }.map { "\($0.key) \($0.value)" }.joined(separator: ", ")),
         ]
         if !reasons.isEmpty {

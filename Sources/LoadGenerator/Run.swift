@@ -11,7 +11,8 @@ final class Run {
 
         var description: String {
             switch self {
-            case .nobodyConnected(let remarks): "no connection could be made: " + (remarks.isEmpty ? "no answer" : remarks.joined(separator: "; "))
+            case .nobodyConnected(let remarks):
+                "no connection could be made: " + (remarks.isEmpty ? "no answer" : remarks.joined(separator: "; "))
             }
         }
     }

@@ -86,7 +86,8 @@ struct Workload: Sendable {
         for place in 0..<13 where place != 8 {
             switch id[place] {
             case let byte where byte >= UInt8(ascii: "0") && byte <= UInt8(ascii: "9"): time = time << 4 | UInt64(byte - UInt8(ascii: "0"))
-            case let byte where byte >= UInt8(ascii: "a") && byte <= UInt8(ascii: "f"): time = time << 4 | UInt64(byte - UInt8(ascii: "a") + 10)
+            case let byte where byte >= UInt8(ascii: "a") && byte <= UInt8(ascii: "f"):
+                time = time << 4 | UInt64(byte - UInt8(ascii: "a") + 10)
             default: return nil
             }
         }

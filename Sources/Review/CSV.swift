@@ -32,7 +32,9 @@ enum CSV {
         let bytes = text.utf8
         let formula = bytes.first.map { "=+-@\t\r".utf8.contains($0) } ?? false
         let guarded = formula ? "'" + text : text
-        guard bytes.contains(where: { $0 == UInt8(ascii: ",") || $0 == UInt8(ascii: "\"") || $0 == 0x0A || $0 == 0x0D }) else { return guarded }
+        guard bytes.contains(where: { $0 == UInt8(ascii: ",") || $0 == UInt8(ascii: "\"") || $0 == 0x0A || $0 == 0x0D }) else {
+            return guarded
+        }
         var quoted = "\""
         for scalar in guarded.unicodeScalars {
             if scalar == "\"" { quoted.unicodeScalars.append(scalar) }

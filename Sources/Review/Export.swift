@@ -79,7 +79,9 @@ public struct Export: Sendable {
                 } while cursor != nil
                 // A run that hangs under no message is a line of its own; a table of messages has no place for it.
                 for run in looseRuns where format == .jsonl {
-                    chunk += Self.line(thread.id) { $0.field("type", "run"); $0.members(of: run) }
+                    chunk += Self.line(thread.id) {
+                        $0.field("type", "run"); $0.members(of: run)
+                    }
                 }
             }
             guard let next = page.next else { break }

@@ -16,7 +16,9 @@ extension JSONWriter {
             writer.excerpt("firstMessage", thread.first)
             writer.excerpt("lastMessage", thread.last)
             writer.key("feedback")
-            writer.object { $0.field("up", thread.up); $0.field("down", thread.down) }
+            writer.object {
+                $0.field("up", thread.up); $0.field("down", thread.down)
+            }
             writer.scores(thread.scores)
         }
     }
@@ -102,7 +104,9 @@ extension JSONWriter {
         field("status", thread.status.rawValue)
         key("user")
         if let user = thread.user {
-            object { $0.field("id", user.id); $0.field(orNull: "props", user.props) }
+            object {
+                $0.field("id", user.id); $0.field(orNull: "props", user.props)
+            }
         } else {
             null()
         }

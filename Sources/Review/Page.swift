@@ -23,12 +23,14 @@ struct Page: Sendable {
 
     func add(to routes: Routes<some RequestContext>) {
         routes.add("/", [.get: { _, _ in Self.moved }])
-        routes.add("/ui", [
-            .get: { request, _ in
-                // The page names its files relative to its own address, so the slash has to be there.
-                request.uri.path.hasSuffix("/") ? Self.index.response(to: request) : Self.moved
-            }
-        ])
+        routes.add(
+            "/ui",
+            [
+                .get: { request, _ in
+                    // The page names its files relative to its own address, so the slash has to be there.
+                    request.uri.path.hasSuffix("/") ? Self.index.response(to: request) : Self.moved
+                }
+            ])
         for file in Self.files {
             routes.add(RouterPath("/ui/" + file.name), [.get: { request, _ in file.response(to: request) }])
         }

@@ -19,7 +19,9 @@ extension Review {
         return .json { writer in
             writer.key("projects")
             writer.array(projects) { writer, project in
-                writer.object { $0.field("id", project.id); $0.field("name", project.name) }
+                writer.object {
+                    $0.field("id", project.id); $0.field("name", project.name)
+                }
             }
         }
     }

@@ -22,7 +22,9 @@ public enum Sample {
             body: .message(.init(role: role, content: .text(text), tags: tags)))
     }
 
-    public static func runStart(_ id: String, parent: String?, kind: Event.RunKind = .llm, thread: String? = nil, at seconds: Double = 1) -> Event {
+    public static func runStart(_ id: String, parent: String?, kind: Event.RunKind = .llm, thread: String? = nil, at seconds: Double = 1)
+        -> Event
+    {
         var part = Event.RunPart()
         part.kind = kind
         part.name = "answer"
@@ -41,17 +43,21 @@ public enum Sample {
         return Event(id: id, at: time(seconds), body: .run(part))
     }
 
-    public static func feedback(_ id: String, on target: String, _ thumb: Event.Thumb?, at seconds: Double = 3, user: String = "u1") -> Event {
+    public static func feedback(_ id: String, on target: String, _ thumb: Event.Thumb?, at seconds: Double = 3, user: String = "u1")
+        -> Event
+    {
         Event(id: id, at: time(seconds), user: .init(id: user), body: .feedback(.init(target: target, thumb: thumb)))
     }
 
     public static func delivery(
-        _ events: [Event], project: ProjectID, lane: Lane = .secret, key: String = "key_test", setAside: [SetAside] = [], receivedAt: Timestamp = time(10)
+        _ events: [Event], project: ProjectID, lane: Lane = .secret, key: String = "key_test", setAside: [SetAside] = [],
+        receivedAt: Timestamp = time(10)
     ) -> Delivery {
         var tally = Tally()
         tally.received = events.count + setAside.count
         return Delivery(
             source: Source(project: project, key: key, lane: lane, transport: .http), receivedAt: receivedAt,
-            events: events.map { AdmittedEvent(event: $0, at: $0.at ?? receivedAt, digest: ContentDigest($0)) }, setAside: setAside, tally: tally)
+            events: events.map { AdmittedEvent(event: $0, at: $0.at ?? receivedAt, digest: ContentDigest($0)) }, setAside: setAside,
+            tally: tally)
     }
 }

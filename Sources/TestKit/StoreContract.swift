@@ -81,9 +81,11 @@ public struct StoreContract: Sendable {
                 } else {
                     expected = conversation
                     let runs = conversation.items.first?.runs ?? []
-                    try require(runs.count == 1 && runs[0].link == .bound && runs[0].children.count == 1, "the runs do not hang under the message")
+                    try require(
+                        runs.count == 1 && runs[0].link == .bound && runs[0].children.count == 1, "the runs do not hang under the message")
                     try require(runs[0].run.output == "\"answer\"" && runs[0].run.input == "\"question\"", "the parts did not fold")
-                    try require(conversation.items[0].feedback.down == 1 && conversation.items[0].feedback.up == 0, "the last vote does not win")
+                    try require(
+                        conversation.items[0].feedback.down == 1 && conversation.items[0].feedback.up == 0, "the last vote does not win")
                     try require(conversation.looseRuns.isEmpty, "a run hangs loose")
                 }
             }
@@ -124,19 +126,26 @@ public struct StoreContract: Sendable {
             try require(runs.map(\.run.id) == [id] && runs[0].children.map(\.run.id) == ["child"], "the run is not under its message")
         },
         Clause(sentence: "votes count once a voter, the last one, and history stays") { store, project in
-            _ = try await append(store, project, [
-                Sample.message(Sample.id(1)), Sample.feedback("fb-1", on: Sample.id(1), .up, at: 3, user: "a"),
-                Sample.feedback("fb-2", on: Sample.id(1), nil, at: 4, user: "a"), Sample.feedback("fb-3", on: Sample.id(1), .up, at: 5, user: "b"),
-            ])
+            _ = try await append(
+                store, project,
+                [
+                    Sample.message(Sample.id(1)), Sample.feedback("fb-1", on: Sample.id(1), .up, at: 3, user: "a"),
+                    Sample.feedback("fb-2", on: Sample.id(1), nil, at: 4, user: "a"),
+                    Sample.feedback("fb-3", on: Sample.id(1), .up, at: 5, user: "b"),
+                ])
             let feedback = try await read(store, project)?.items.first?.feedback
             try require(feedback?.up == 1 && feedback?.down == 0 && feedback?.votes.count == 2, "\(String(describing: feedback))")
             try require(try await store.events(after: 0, in: project.number, limit: 10).count == 4, "history is gone")
         },
         Clause(sentence: "threads are listed by newest activity, filtered and paged") { store, project in
             for number in 0..<7 {
-                _ = try await append(store, project, [Sample.message(
-                    Sample.id(number), thread: "t-\(number)", role: number == 3 ? .assistant : .user, "word\(number) shared",
-                    at: Double(number), user: number == 2 ? "u2" : nil, tags: number == 4 ? ["vip"] : [])])
+                _ = try await append(
+                    store, project,
+                    [
+                        Sample.message(
+                            Sample.id(number), thread: "t-\(number)", role: number == 3 ? .assistant : .user, "word\(number) shared",
+                            at: Double(number), user: number == 2 ? "u2" : nil, tags: number == 4 ? ["vip"] : [])
+                    ])
             }
             _ = try await append(store, project, [Sample.feedback("fb", on: Sample.id(5), .down)])
             func list(_ narrow: (inout ThreadFilter) -> Void) async throws -> [String] {
@@ -167,7 +176,9 @@ public struct StoreContract: Sendable {
             var ids: [String] = []
             var cursor: String?
             repeat {
-                guard let page = try await store.conversation("t-1", in: project, limit: 4, after: cursor, now: Sample.time(20)) else { break }
+                guard let page = try await store.conversation("t-1", in: project, limit: 4, after: cursor, now: Sample.time(20)) else {
+                    break
+                }
                 ids += page.items.map(\.event.id)
                 cursor = page.next
             } while cursor != nil

@@ -37,7 +37,8 @@ indirect enum CaseJSON: Sendable, Equatable {
 
     func write(into writer: inout JSONWriter) {
         switch self {
-        case .object(let members): writer.object { writer in for member in members { writer.key(member.key); member.value.write(into: &writer) } }
+        case .object(let members):
+            writer.object { writer in for member in members { writer.key(member.key); member.value.write(into: &writer) } }
         case .array(let elements): writer.array(elements) { $1.write(into: &$0) }
         case .string(let text): writer.value(text)
         case .number(let text): writer.value(text)

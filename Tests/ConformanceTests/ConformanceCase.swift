@@ -23,7 +23,8 @@ struct ConformanceCase: Sendable, CustomTestStringConvertible {
     static let all: [ConformanceCase] = {
         let files = (try? FileManager.default.contentsOfDirectory(atPath: folder.path)) ?? []
         return files.filter { $0.hasSuffix(".json") }.sorted().flatMap { file -> [ConformanceCase] in
-            guard let data = try? Data(contentsOf: folder.appendingPathComponent(file)), let json = try? JSONDocument.read(Array(data), { CaseJSON($0) }),
+            guard let data = try? Data(contentsOf: folder.appendingPathComponent(file)),
+                let json = try? JSONDocument.read(Array(data), { CaseJSON($0) }),
                 let suite = json["suite"]?.string, let cases = json["cases"]?.elements
             else { return [] }
             return cases.filter { $0["steps"] == nil }.flatMap { json in

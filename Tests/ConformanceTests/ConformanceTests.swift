@@ -61,14 +61,30 @@ struct ConformanceTests {
         }
     }
 
-    @Test("what was stored can be read, whatever the sender's clock, depth or numbers", arguments: [
-        ("a clock that is ahead by an hour and a time of 1970", #"{"events":[{"type":"message","id":"ID","thread":"t","role":"user","content":"x","at":0}],"sentAt":"${nowMs:3600}"}"#),
-        ("an unknown field as deep as a body may be",
-         #"{"type":"message","id":"ID","thread":"t","role":"user","content":"x","later":DEEP}"#),
-        ("a time at the end of all times", #"{"type":"message","id":"ID","thread":"t","role":"user","content":"x","at":253402300800000}"#),
-        ("numbers beyond what a computer counts with", #"{"type":"message","id":"ID","thread":"t","role":"user","content":"x","metadata":{"n":[18446744073709551616,1e308,-0.0]}}"#),
-        ("half an emoji as a key", #"{"type":"message","id":"ID","thread":"t","role":"user","content":"x","metadata":{"\ud83d":"\ude00"},"\ud83d":1}"#),
-    ])
+    @Test(
+        "what was stored can be read, whatever the sender's clock, depth or numbers",
+        arguments: [
+            (
+                "a clock that is ahead by an hour and a time of 1970",
+                #"{"events":[{"type":"message","id":"ID","thread":"t","role":"user","content":"x","at":0}],"sentAt":"${nowMs:3600}"}"#
+            ),
+            (
+                "an unknown field as deep as a body may be",
+                #"{"type":"message","id":"ID","thread":"t","role":"user","content":"x","later":DEEP}"#
+            ),
+            (
+                "a time at the end of all times",
+                #"{"type":"message","id":"ID","thread":"t","role":"user","content":"x","at":253402300800000}"#
+            ),
+            (
+                "numbers beyond what a computer counts with",
+                #"{"type":"message","id":"ID","thread":"t","role":"user","content":"x","metadata":{"n":[18446744073709551616,1e308,-0.0]}}"#
+            ),
+            (
+                "half an emoji as a key",
+                #"{"type":"message","id":"ID","thread":"t","role":"user","content":"x","metadata":{"\ud83d":"\ude00"},"\ud83d":1}"#
+            ),
+        ])
     func readable(_ name: String, _ template: String) async throws {
         try await House.with { house in
             var placeholders = Placeholders(now: WallClock.system.now())
@@ -80,7 +96,9 @@ struct ConformanceTests {
             let verdict = try answer.read()["results"]?.elements?.first?["verdict"]?.string
             guard verdict == "stored" else { return #expect(answer.status != 500, "\(answer.text)") }
             #expect(try await house.store.message(id, in: house.project.number)?.event.id == id)
-            #expect(try await house.store.conversation("t", in: house.project, limit: 10, after: nil, now: WallClock.system.now())?.items.count == 1)
+            #expect(
+                try await house.store.conversation("t", in: house.project, limit: 10, after: nil, now: WallClock.system.now())?.items.count
+                    == 1)
             #expect(try await house.store.events(after: 0, in: house.project.number, limit: 10).count == 1)
         }
     }

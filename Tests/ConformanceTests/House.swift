@@ -76,7 +76,9 @@ struct House {
         await send(body, over: transport, lane: lane, key: keys[lane], origin: nil, contentType: "application/json")
     }
 
-    private func send(_ body: [UInt8], over transport: Transport, lane: Lane, key: String?, origin: String?, contentType: String?) async -> Answer {
+    private func send(_ body: [UInt8], over transport: Transport, lane: Lane, key: String?, origin: String?, contentType: String?) async
+        -> Answer
+    {
         do {
             let origin = origin ?? (lane == .public ? "http://localhost:8788" : nil)
             let access = try ring.open(Knock(key: key, origin: Knock.Origin(header: origin), address: "192.0.2.1")).get()

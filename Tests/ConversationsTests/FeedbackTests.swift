@@ -18,7 +18,10 @@ struct FeedbackTests {
     @Test("a voter is the user it names, in whichever thread; without a name a thread has one voter")
     func voters() {
         func voter(_ user: String?, _ thread: String?) -> String? {
-            vote(Event(id: "f", thread: thread, at: Sample.noon, user: user.map { .init(id: $0) }, body: .feedback(.init(target: "m", thumb: .up))))?.voter
+            vote(
+                Event(
+                    id: "f", thread: thread, at: Sample.noon, user: user.map { .init(id: $0) },
+                    body: .feedback(.init(target: "m", thumb: .up))))?.voter
         }
         #expect(voter("a", "t-1") == voter("a", "t-2"))
         #expect(voter("a", nil) == voter("a", "t-1"))
@@ -35,7 +38,8 @@ struct FeedbackTests {
     func lastStands(_ seed: Int) throws {
         var random = SeededGenerator(UInt64(seed))
         let votes = (0..<6).map { number in
-            vote(Sample.feedback("f-\(number)", on: "m", random.pick([.up, .down, nil]), at: Double(Int.random(in: 0..<3, using: &random))))!
+            vote(
+                Sample.feedback("f-\(number)", on: "m", random.pick([.up, .down, nil]), at: Double(Int.random(in: 0..<3, using: &random))))!
         }
         func standing(_ votes: [Vote]) -> Vote? {
             votes.reduce(nil as Vote?) { standing, vote in standing.map { vote.supersedes($0) } ?? true ? vote : standing }
@@ -47,7 +51,9 @@ struct FeedbackTests {
 
     @Test("a summary counts thumbs and keeps votes in order of time")
     func summary() {
-        let votes = [("c", Event.Thumb.up, 3.0), ("a", nil, 2), ("b", .down, 2), ("d", .up, 1)].map { vote(Sample.feedback($0, on: "m", $1, at: $2, user: $0))! }
+        let votes = [("c", Event.Thumb.up, 3.0), ("a", nil, 2), ("b", .down, 2), ("d", .up, 1)].map {
+            vote(Sample.feedback($0, on: "m", $1, at: $2, user: $0))!
+        }
         let summary = FeedbackSummary(votes: votes)
         #expect(summary.up == 2 && summary.down == 1)
         #expect(summary.votes.map(\.event) == ["d", "a", "b", "c"])

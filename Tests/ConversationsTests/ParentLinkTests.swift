@@ -89,7 +89,8 @@ struct ParentLinkTests {
         for _ in 0..<5 {
             var arrived = Graph(parents: [:], messages: [])
             var kept: [String: ParentLink] = [:]
-            let arrivals = (whole.parents.keys.map { (isRun: true, id: $0) } + whole.messages.map { (isRun: false, id: $0) }).shuffled(using: &generator)
+            let arrivals = (whole.parents.keys.map { (isRun: true, id: $0) } + whole.messages.map { (isRun: false, id: $0) }).shuffled(
+                using: &generator)
             for arrival in arrivals {
                 if arrival.isRun { arrived.parents[arrival.id] = whole.parents[arrival.id]! } else { arrived.messages.insert(arrival.id) }
                 for id in arrived.parents.keys { kept[id] = arrived.link(of: id) }
@@ -122,7 +123,8 @@ struct ParentLinkTests {
 
     @Test("nothing is asked about a run that names no parent")
     func noParent() {
-        let link = ParentLinks.link(of: "a", naming: nil, messageExists: { _ in fatalError("asked") }, parentOfRun: { _ in fatalError("asked") })
+        let link = ParentLinks.link(
+            of: "a", naming: nil, messageExists: { _ in fatalError("asked") }, parentOfRun: { _ in fatalError("asked") })
         #expect(link == .none)
     }
 }

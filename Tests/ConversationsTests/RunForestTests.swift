@@ -10,7 +10,9 @@ struct RunForestTests {
         return RunNode(run: Run(folding: [.init(event: event, at: event.at!, digest: ContentDigest(event))])!, link: link)
     }
 
-    private func shape(_ nodes: [RunNode]) -> String { nodes.map { $0.run.id + ($0.children.isEmpty ? "" : "(" + shape($0.children) + ")") }.joined(separator: " ") }
+    private func shape(_ nodes: [RunNode]) -> String {
+        nodes.map { $0.run.id + ($0.children.isEmpty ? "" : "(" + shape($0.children) + ")") }.joined(separator: " ")
+    }
 
     @Test("runs hang under their message in order of their start, whichever order they come in")
     func underMessage() {

@@ -5,8 +5,11 @@ import Testing
 
 @Suite("Run")
 struct RunTests {
-    private func part(_ fields: Event.RunPart, at seconds: Double, thread: String? = nil, user: String? = nil, metadata: JSONText? = nil) -> Run.Part {
-        let event = Event(id: "r", thread: thread, at: Sample.time(seconds), user: user.map { .init(id: $0) }, metadata: metadata, body: .run(fields))
+    private func part(_ fields: Event.RunPart, at seconds: Double, thread: String? = nil, user: String? = nil, metadata: JSONText? = nil)
+        -> Run.Part
+    {
+        let event = Event(
+            id: "r", thread: thread, at: Sample.time(seconds), user: user.map { .init(id: $0) }, metadata: metadata, body: .run(fields))
         return Run.Part(event: event, at: Sample.time(seconds), digest: ContentDigest(event))
     }
 
@@ -29,7 +32,8 @@ struct RunTests {
         fields.endedAt = maybe([Sample.time(2), Sample.time(3)])
         fields.tags = maybe([["t"], ["u", "v"]]) ?? []
         return part(
-            fields, at: Double(Int.random(in: 0..<4, using: &random)), thread: maybe(["t-1", "t-2"]), user: maybe(["u-1", "u-2"]), metadata: maybe(["{}", "{\"m\":1}"]))
+            fields, at: Double(Int.random(in: 0..<4, using: &random)), thread: maybe(["t-1", "t-2"]), user: maybe(["u-1", "u-2"]),
+            metadata: maybe(["{}", "{\"m\":1}"]))
     }
 
     @Test("the same parts give the same run in every order, repeated or not", arguments: 0..<60)
@@ -93,9 +97,11 @@ struct RunTests {
         #expect(run(nil, 1)?.latencyMilliseconds == nil && run(1, nil)?.latencyMilliseconds == nil)
     }
 
-    @Test("a run failed if it says so, or if it brings an error and says nothing", arguments: [
-        (nil, nil, false), (true, nil, false), (false, nil, true), (nil, "\"e\"", true), (true, "\"e\"", false), (false, "\"e\"", true),
-    ] as [(Bool?, JSONText?, Bool)])
+    @Test(
+        "a run failed if it says so, or if it brings an error and says nothing",
+        arguments: [
+            (nil, nil, false), (true, nil, false), (false, nil, true), (nil, "\"e\"", true), (true, "\"e\"", false), (false, "\"e\"", true),
+        ] as [(Bool?, JSONText?, Bool)])
     func failed(_ success: Bool?, _ error: JSONText?, _ expected: Bool) throws {
         var fields = Event.RunPart()
         (fields.success, fields.error) = (success, error)

@@ -13,9 +13,14 @@ struct ThreadFoldTests {
 
     private func randomEvent(_ number: Int, _ random: inout SeededGenerator) -> Event {
         let bodies: [Event.Body] = [
-            .message(.init(role: random.pick(Event.Role.allCases), content: .text("x"), tags: random.chance(1, in: 3) ? [random.pick(["a", "b", "c"])] : [])),
-            .event(name: "n"), .feedback(.init(target: "m", thumb: .up)), .score(.init(target: "m", name: "s", value: 1)), .identify, .other(type: "later"),
-            .thread(.init(tags: random.chance(1, in: 2) ? [random.pick(["d", "e"])] : [], status: random.pick([nil, .active, .inactive]))),
+            .message(
+                .init(
+                    role: random.pick(Event.Role.allCases), content: .text("x"),
+                    tags: random.chance(1, in: 3) ? [random.pick(["a", "b", "c"])] : [])),
+            .event(name: "n"), .feedback(.init(target: "m", thumb: .up)), .score(.init(target: "m", name: "s", value: 1)), .identify,
+            .other(type: "later"),
+            .thread(
+                .init(tags: random.chance(1, in: 2) ? [random.pick(["d", "e"])] : [], status: random.pick([nil, .active, .inactive]))),
             Sample.runStart("r", parent: nil).body,
         ]
         // Few moments, so that the ID has to decide often.
@@ -40,7 +45,10 @@ struct ThreadFoldTests {
         var patch = Event(id: "p-1", at: Sample.time(4), body: .thread(.init(tags: ["b"])))
         patch.metadata = "{\"page\":1}"
         let close = Event(id: "p-2", at: Sample.time(9), body: .thread(.init(status: .inactive)))
-        let fold = fold([close, Sample.message("m-2", role: .assistant, at: 5), patch, first, Sample.feedback("f", on: "m-1", .up, at: 1, user: "u0"), Sample.runEnd("r", at: 8)])
+        let fold = fold([
+            close, Sample.message("m-2", role: .assistant, at: 5), patch, first, Sample.feedback("f", on: "m-1", .up, at: 1, user: "u0"),
+            Sample.runEnd("r", at: 8),
+        ])
         #expect(fold.messageCount == 2)
         #expect(fold.roles == ThreadFold.bit(of: .user) | ThreadFold.bit(of: .assistant))
         #expect(fold.firstMessage?.id == "m-1" && fold.lastMessage?.id == "m-2")
@@ -60,13 +68,17 @@ struct ThreadFoldTests {
         #expect(fold([message, run]) == fold([run, message]))
     }
 
-    @Test("status is what a person set last, until something new arrives or time passes", arguments: [
-        (nil, 0.0, 899.0, .active), (nil, 0, 900, .inactive), ((.inactive, 5.0), 0, 6, .inactive), ((.inactive, 0.0), 0, 1, .inactive),
-        ((.inactive, 5.0), 6, 7, .active), ((.inactive, 5.0), 6, 906, .inactive), ((.active, 800.0), 0, 1000, .active), ((.active, 800.0), 0, 1700, .inactive),
-    ] as [((Event.ThreadPatch.Status, Double)?, Double, Double, Event.ThreadPatch.Status)])
+    @Test(
+        "status is what a person set last, until something new arrives or time passes",
+        arguments: [
+            (nil, 0.0, 899.0, .active), (nil, 0, 900, .inactive), ((.inactive, 5.0), 0, 6, .inactive), ((.inactive, 0.0), 0, 1, .inactive),
+            ((.inactive, 5.0), 6, 7, .active), ((.inactive, 5.0), 6, 906, .inactive), ((.active, 800.0), 0, 1000, .active),
+            ((.active, 800.0), 0, 1700, .inactive),
+        ] as [((Event.ThreadPatch.Status, Double)?, Double, Double, Event.ThreadPatch.Status)])
     func status(_ set: (Event.ThreadPatch.Status, Double)?, _ last: Double, _ now: Double, _ expected: Event.ThreadPatch.Status) {
         let status = ThreadSummary.status(
-            set: set.map { (status: $0.0, at: Sample.time($0.1)) }, lastAt: Sample.time(last), now: Sample.time(now), inactiveAfterSeconds: 900)
+            set: set.map { (status: $0.0, at: Sample.time($0.1)) }, lastAt: Sample.time(last), now: Sample.time(now),
+            inactiveAfterSeconds: 900)
         #expect(status == expected)
     }
 }

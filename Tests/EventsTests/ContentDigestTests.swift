@@ -5,15 +5,27 @@ import Testing
 struct ContentDigestTests {
     private func digest(_ text: String) throws -> ContentDigest { ContentDigest(try EventTests.read(text).get()) }
 
-    @Test("the order of members, white space and escapes do not count", arguments: [
-        (#"{"type":"message","id":"a","thread":"t","role":"user","content":"Hello","metadata":{"a":1,"b":{"c":1,"d":2}}}"#,
-         #"{ "content":"\u0048ello", "metadata":{"b":{"d":2,"c":1},"a":1}, "role":"user", "thread":"t", "id":"a", "type":"message" }"#),
-        (#"{"type":"later","id":"a","x":1,"y":{"p":1,"q":[{"r":1,"s":2}]}}"#, #"{"y":{"q":[{"s":2,"r":1}],"p":1},"x":1,"id":"a","type":"later"}"#),
-        (#"{"type":"run","id":"a","kind":"llm","input":{"a":1,"b":2},"usage":{"i":1,"o":2}}"#, #"{"usage":{"o":2,"i":1},"input":{"b":2,"a":1},"kind":"llm","id":"a","type":"run"}"#),
-        (#"{"type":"message","id":"a","thread":"t","role":"user","content":[{"text":"x","type":"text"}]}"#,
-         #"{"type":"message","id":"a","thread":"t","role":"user","content":[{"type":"text","text":"x"}]}"#),
-        (#"{"type":"event","id":"a","name":"n","thread":null}"#, #"{"type":"event","id":"a","name":"n"}"#),
-    ])
+    @Test(
+        "the order of members, white space and escapes do not count",
+        arguments: [
+            (
+                #"{"type":"message","id":"a","thread":"t","role":"user","content":"Hello","metadata":{"a":1,"b":{"c":1,"d":2}}}"#,
+                #"{ "content":"\u0048ello", "metadata":{"b":{"d":2,"c":1},"a":1}, "role":"user", "thread":"t", "id":"a", "type":"message" }"#
+            ),
+            (
+                #"{"type":"later","id":"a","x":1,"y":{"p":1,"q":[{"r":1,"s":2}]}}"#,
+                #"{"y":{"q":[{"s":2,"r":1}],"p":1},"x":1,"id":"a","type":"later"}"#
+            ),
+            (
+                #"{"type":"run","id":"a","kind":"llm","input":{"a":1,"b":2},"usage":{"i":1,"o":2}}"#,
+                #"{"usage":{"o":2,"i":1},"input":{"b":2,"a":1},"kind":"llm","id":"a","type":"run"}"#
+            ),
+            (
+                #"{"type":"message","id":"a","thread":"t","role":"user","content":[{"text":"x","type":"text"}]}"#,
+                #"{"type":"message","id":"a","thread":"t","role":"user","content":[{"type":"text","text":"x"}]}"#
+            ),
+            (#"{"type":"event","id":"a","name":"n","thread":null}"#, #"{"type":"event","id":"a","name":"n"}"#),
+        ])
     func sameContent(_ first: String, _ second: String) throws {
         #expect(try digest(first) == digest(second))
         #expect(try digest(first).bytes.count == 16)
@@ -27,13 +39,17 @@ struct ContentDigestTests {
     /// Changes to one field each, of everything an event of any type can say.
     private static let changes: [(String, @Sendable (inout Event) -> Void)] = [
         ("id", { $0.id = "other" }), ("thread", { $0.thread = "t-2" }), ("no thread", { $0.thread = nil }),
-        ("at", { $0.at = $0.at!.advanced(bySeconds: 1e-6) }), ("no at", { $0.at = nil }), ("user", { $0.user!.id = "u-2" }), ("no user", { $0.user = nil }),
+        ("at", { $0.at = $0.at!.advanced(bySeconds: 1e-6) }), ("no at", { $0.at = nil }), ("user", { $0.user!.id = "u-2" }),
+        ("no user", { $0.user = nil }),
         ("props", { $0.user!.props = "{\"plan\":\"free\"}" }), ("no props", { $0.user!.props = nil }), ("metadata", { $0.metadata = "{}" }),
-        ("no metadata", { $0.metadata = nil }), ("unknown", { $0.unknown = "{\"later\":[1,{\"a\":0}]}" }), ("no unknown", { $0.unknown = nil }),
+        ("no metadata", { $0.metadata = nil }), ("unknown", { $0.unknown = "{\"later\":[1,{\"a\":0}]}" }),
+        ("no unknown", { $0.unknown = nil }),
     ]
 
     private static func bodies(besides body: Event.Body) -> [(String, Event.Body)] {
-        func changed<Part>(_ part: Part, _ wrap: (Part) -> Event.Body, _ changes: [(String, (inout Part) -> Void)]) -> [(String, Event.Body)] {
+        func changed<Part>(_ part: Part, _ wrap: (Part) -> Event.Body, _ changes: [(String, (inout Part) -> Void)]) -> [(
+            String, Event.Body
+        )] {
             changes.map { name, change in
                 var part = part
                 change(&part)
@@ -42,39 +58,56 @@ struct ContentDigestTests {
         }
         switch body {
         case .thread(let patch):
-            return changed(patch, { .thread($0) }, [
-                ("tags", { $0.tags = ["vip tag 2"] }), ("tags' order", { $0.tags.reverse() }), ("no tags", { $0.tags = [] }),
-                ("status", { $0.status = .active }), ("no status", { $0.status = nil }),
-            ])
+            return changed(
+                patch, { .thread($0) },
+                [
+                    ("tags", { $0.tags = ["vip tag 2"] }), ("tags' order", { $0.tags.reverse() }), ("no tags", { $0.tags = [] }),
+                    ("status", { $0.status = .active }), ("no status", { $0.status = nil }),
+                ])
         case .message(let message):
-            return changed(message, { .message($0) }, [
-                ("role", { $0.role = .system }), ("text", { $0.content = .text("Hello") }), ("empty", { $0.content = .text("") }),
-                ("blocks", { $0.content = .blocks("[]") }), ("text like blocks", { $0.content = .text("[]") }), ("replyTo", { $0.replyTo = "m-2" }),
-                ("retryOf", { $0.retryOf = "m-2" }), ("replyTo for retryOf", { ($0.replyTo, $0.retryOf) = ($0.retryOf, $0.replyTo ?? "m-3") }),
-                ("tags", { $0.tags = ["b"] }), ("trace", { $0.trace = "00-ef-cd-01" }),
-            ])
+            return changed(
+                message, { .message($0) },
+                [
+                    ("role", { $0.role = .system }), ("text", { $0.content = .text("Hello") }), ("empty", { $0.content = .text("") }),
+                    ("blocks", { $0.content = .blocks("[]") }), ("text like blocks", { $0.content = .text("[]") }),
+                    ("replyTo", { $0.replyTo = "m-2" }),
+                    ("retryOf", { $0.retryOf = "m-2" }),
+                    ("replyTo for retryOf", { ($0.replyTo, $0.retryOf) = ($0.retryOf, $0.replyTo ?? "m-3") }),
+                    ("tags", { $0.tags = ["b"] }), ("trace", { $0.trace = "00-ef-cd-01" }),
+                ])
         case .event: return [("name", .event(name: "closed"))]
         case .feedback(let feedback):
-            return changed(feedback, { .feedback($0) }, [
-                ("target", { $0.target = "m-2" }), ("thumb", { $0.thumb = .up }), ("comment", { $0.comment = "why" }),
-            ])
+            return changed(
+                feedback, { .feedback($0) },
+                [
+                    ("target", { $0.target = "m-2" }), ("thumb", { $0.thumb = .up }), ("comment", { $0.comment = "why" }),
+                ])
         case .identify: return []
         case .clientReport: return [("reasons", .clientReport(reasons: "{\"queue_full\":4}"))]
         case .run(let part):
-            return changed(part, { .run($0) }, [
-                ("kind", { $0.kind = .agent }), ("no kind", { $0.kind = nil }), ("name", { $0.name = "find" }), ("parent", { $0.parent = "m-2" }),
-                ("no parent", { $0.parent = nil }), ("input", { $0.input = "{}" }), ("no input", { $0.input = nil }), ("output", { $0.output = "[2,1]" }),
-                ("no output", { $0.output = nil }), ("model", { $0.model = "m" }), ("provider", { $0.provider = "p" }),
-                ("model for provider", { ($0.model, $0.provider) = ($0.provider, $0.model) }), ("usage", { $0.usage = "{}" }), ("cost", { $0.cost = 0.01250001 }),
-                ("no cost", { $0.cost = nil }), ("success", { $0.success = true }), ("no success", { $0.success = nil }), ("error", { $0.error = "\"timeout\"" }),
-                ("startedAt", { $0.startedAt = nil }), ("endedAt", { $0.endedAt = nil }), ("tags", { $0.tags = [] }),
-            ])
+            return changed(
+                part, { .run($0) },
+                [
+                    ("kind", { $0.kind = .agent }), ("no kind", { $0.kind = nil }), ("name", { $0.name = "find" }),
+                    ("parent", { $0.parent = "m-2" }),
+                    ("no parent", { $0.parent = nil }), ("input", { $0.input = "{}" }), ("no input", { $0.input = nil }),
+                    ("output", { $0.output = "[2,1]" }),
+                    ("no output", { $0.output = nil }), ("model", { $0.model = "m" }), ("provider", { $0.provider = "p" }),
+                    ("model for provider", { ($0.model, $0.provider) = ($0.provider, $0.model) }), ("usage", { $0.usage = "{}" }),
+                    ("cost", { $0.cost = 0.01250001 }),
+                    ("no cost", { $0.cost = nil }), ("success", { $0.success = true }), ("no success", { $0.success = nil }),
+                    ("error", { $0.error = "\"timeout\"" }),
+                    ("startedAt", { $0.startedAt = nil }), ("endedAt", { $0.endedAt = nil }), ("tags", { $0.tags = [] }),
+                ])
         case .score(let score):
-            return changed(score, { .score($0) }, [
-                ("target", { $0.target = "m-2" }), ("name", { $0.name = "safe" }), ("value", { $0.value = 0.5 }), ("no value", { $0.value = nil }),
-                ("category", { $0.category = "bad" }), ("no category", { $0.category = nil }), ("reason", { $0.reason = "why" }),
-                ("no reason", { $0.reason = nil }), ("author", { $0.author = "bob" }), ("no author", { $0.author = nil }),
-            ])
+            return changed(
+                score, { .score($0) },
+                [
+                    ("target", { $0.target = "m-2" }), ("name", { $0.name = "safe" }), ("value", { $0.value = 0.5 }),
+                    ("no value", { $0.value = nil }),
+                    ("category", { $0.category = "bad" }), ("no category", { $0.category = nil }), ("reason", { $0.reason = "why" }),
+                    ("no reason", { $0.reason = nil }), ("author", { $0.author = "bob" }), ("no author", { $0.author = nil }),
+                ])
         case .other: return [("type", .other(type: "later.still"))]
         }
     }
@@ -112,9 +145,12 @@ struct ContentDigestTests {
     @Test("text cannot slip from one field into the next")
     func framing() throws {
         let events = [
-            #"{"type":"message","id":"a","thread":"t","role":"user","content":"x","tags":["a","b"]}"#, #"{"type":"message","id":"a","thread":"t","role":"user","content":"x","tags":["ab"]}"#,
-            #"{"type":"message","id":"a","thread":"t","role":"user","content":"x","replyTo":"a","retryOf":"b"}"#, #"{"type":"message","id":"a","thread":"t","role":"user","content":"xa","retryOf":"b"}"#,
-            #"{"type":"message","id":"at","thread":"x","role":"user","content":""}"#, #"{"type":"message","id":"a","thread":"tx","role":"user","content":""}"#,
+            #"{"type":"message","id":"a","thread":"t","role":"user","content":"x","tags":["a","b"]}"#,
+            #"{"type":"message","id":"a","thread":"t","role":"user","content":"x","tags":["ab"]}"#,
+            #"{"type":"message","id":"a","thread":"t","role":"user","content":"x","replyTo":"a","retryOf":"b"}"#,
+            #"{"type":"message","id":"a","thread":"t","role":"user","content":"xa","retryOf":"b"}"#,
+            #"{"type":"message","id":"at","thread":"x","role":"user","content":""}"#,
+            #"{"type":"message","id":"a","thread":"tx","role":"user","content":""}"#,
         ]
         #expect(Set(try events.map(digest)).count == events.count)
     }

@@ -24,7 +24,10 @@ struct EventTests {
         run.tags = ["slow"]
         let bodies: [Event.Body] = [
             .thread(.init(tags: ["vip", "tag 2"], status: .inactive)),
-            .message(.init(role: .assistant, content: .text("Grüße \"😀\"\n\u{0}"), replyTo: "m-0", retryOf: "m-9", tags: ["a"], trace: "00-ab-cd-01")),
+            .message(
+                .init(
+                    role: .assistant, content: .text("Grüße \"😀\"\n\u{0}"), replyTo: "m-0", retryOf: "m-9", tags: ["a"],
+                    trace: "00-ab-cd-01")),
             .message(.init(role: .user, content: .blocks("[{\"text\":\"Look\",\"type\":\"text\"}]"))),
             .event(name: "opened"),
             .feedback(.init(target: "m-1", thumb: .down, comment: "")), .feedback(.init(target: "m-1", thumb: nil)),
@@ -34,7 +37,8 @@ struct EventTests {
         ]
         return bodies.enumerated().map { number, body in
             Event(
-                id: "id-\(number)", thread: "t-1", at: noon, user: .init(id: "u-1", props: "{\"plan\":\"pro\"}"), metadata: "{\"page\":{\"path\":\"/x\"}}",
+                id: "id-\(number)", thread: "t-1", at: noon, user: .init(id: "u-1", props: "{\"plan\":\"pro\"}"),
+                metadata: "{\"page\":{\"path\":\"/x\"}}",
                 body: body, unknown: "{\"later\":[1,{\"a\":null}]}")
         }
     }()
@@ -50,13 +54,19 @@ struct EventTests {
         #expect(try JSONDocument.read(text.bytes) { try Event($0) }.json().bytes == text.bytes)
     }
 
-    @Test("the least of every type reads back as well", arguments: [
-        #"{"type":"message","id":"a","thread":"t","role":"user","content":""}"#, #"{"type":"message","id":"a","thread":"t","role":"tool","content":[]}"#,
-        #"{"type":"thread","id":"a","thread":"t"}"#, #"{"type":"event","id":"a","name":"n"}"#, #"{"type":"feedback","id":"a","target":"m","thumb":null}"#,
-        #"{"type":"identify","id":"a","user":{"id":"u"}}"#, #"{"type":"client_report","id":"a","reasons":{}}"#, #"{"type":"run","id":"a","kind":"llm"}"#,
-        #"{"type":"run","id":"a","success":false}"#, #"{"type":"run","id":"a","output":0}"#, #"{"type":"score","id":"a","target":"m","name":"n","value":1}"#,
-        #"{"type":"score","id":"a","target":"m","name":"n","category":"c"}"#, #"{"type":"x","id":"a"}"#,
-    ])
+    @Test(
+        "the least of every type reads back as well",
+        arguments: [
+            #"{"type":"message","id":"a","thread":"t","role":"user","content":""}"#,
+            #"{"type":"message","id":"a","thread":"t","role":"tool","content":[]}"#,
+            #"{"type":"thread","id":"a","thread":"t"}"#, #"{"type":"event","id":"a","name":"n"}"#,
+            #"{"type":"feedback","id":"a","target":"m","thumb":null}"#,
+            #"{"type":"identify","id":"a","user":{"id":"u"}}"#, #"{"type":"client_report","id":"a","reasons":{}}"#,
+            #"{"type":"run","id":"a","kind":"llm"}"#,
+            #"{"type":"run","id":"a","success":false}"#, #"{"type":"run","id":"a","output":0}"#,
+            #"{"type":"score","id":"a","target":"m","name":"n","value":1}"#,
+            #"{"type":"score","id":"a","target":"m","name":"n","category":"c"}"#, #"{"type":"x","id":"a"}"#,
+        ])
     func least(_ text: String) throws {
         let event = try Self.read(text).get()
         #expect(event.json().string == text)
@@ -71,7 +81,8 @@ struct EventTests {
             role = message.role
             if case .text(let content) = message.content { text = content }
         }
-        let columns = Event.Columns(id: event.id, type: event.type, thread: event.thread, at: event.at!, user: event.user?.id, role: role, text: text)
+        let columns = Event.Columns(
+            id: event.id, type: event.type, thread: event.thread, at: event.at!, user: event.user?.id, role: role, text: text)
         let payload = event.json(.besideColumns)
         #expect(try Event(columns, payload: payload.bytes) == event)
         #expect(!payload.string.contains(event.id) && !payload.string.contains("t-1"))
@@ -92,7 +103,9 @@ struct EventTests {
 
     @Test("fields this version does not know are kept, and null ones count as absent")
     func unknown() throws {
-        let event = try Self.read(#"{"z":{"b":1,"a":2},"type":"event","id":"a","name":"n","metadata":null,"user":null,"thread":null,"at":null,"y":null}"#).get()
+        let event = try Self.read(
+            #"{"z":{"b":1,"a":2},"type":"event","id":"a","name":"n","metadata":null,"user":null,"thread":null,"at":null,"y":null}"#
+        ).get()
         #expect(event.unknown?.string == #"{"z":{"b":1,"a":2},"y":null}"#)
         #expect(event.thread == nil && event.user == nil && event.at == nil && event.metadata == nil)
         let reordered = try Self.read(#"{"y":null,"name":"n","id":"a","z":{"a":2,"b":1},"type":"event"}"#).get()
@@ -122,16 +135,24 @@ struct EventTests {
 
     private static let long = String(repeating: "x", count: 129)
 
-    @Test("what is missing is named", arguments: [
-        (#"{}"#, "type"), (#"{"id":"a"}"#, "type"), (#"{"type":"event"}"#, "id"), (#"{"type":"event","id":null}"#, "id"), (#"{"type":"event","id":"a"}"#, "name"),
-        (#"{"type":"message","id":"a","role":"user","content":""}"#, "thread"), (#"{"type":"message","id":"a","thread":"t","content":""}"#, "role"),
-        (#"{"type":"message","id":"a","thread":"t","role":"user"}"#, "content"), (#"{"type":"message","id":"a","thread":"t","role":"user","content":null}"#, "content"),
-        (#"{"type":"thread","id":"a"}"#, "thread"), (#"{"type":"feedback","id":"a","thumb":"up"}"#, "target"), (#"{"type":"feedback","id":"a","target":"m"}"#, "thumb"),
-        (#"{"type":"identify","id":"a"}"#, "user.id"), (#"{"type":"identify","id":"a","user":{}}"#, "user.id"), (#"{"type":"event","id":"a","name":"n","user":{}}"#, "user.id"),
-        (#"{"type":"client_report","id":"a"}"#, "reasons"), (#"{"type":"run","id":"a"}"#, "kind"), (#"{"type":"run","id":"a","startedAt":1}"#, "kind"),
-        (#"{"type":"score","id":"a","name":"n","value":1}"#, "target"), (#"{"type":"score","id":"a","target":"m","value":1}"#, "name"),
-        (#"{"type":"score","id":"a","target":"m","name":"n"}"#, "value"),
-    ])
+    @Test(
+        "what is missing is named",
+        arguments: [
+            (#"{}"#, "type"), (#"{"id":"a"}"#, "type"), (#"{"type":"event"}"#, "id"), (#"{"type":"event","id":null}"#, "id"),
+            (#"{"type":"event","id":"a"}"#, "name"),
+            (#"{"type":"message","id":"a","role":"user","content":""}"#, "thread"),
+            (#"{"type":"message","id":"a","thread":"t","content":""}"#, "role"),
+            (#"{"type":"message","id":"a","thread":"t","role":"user"}"#, "content"),
+            (#"{"type":"message","id":"a","thread":"t","role":"user","content":null}"#, "content"),
+            (#"{"type":"thread","id":"a"}"#, "thread"), (#"{"type":"feedback","id":"a","thumb":"up"}"#, "target"),
+            (#"{"type":"feedback","id":"a","target":"m"}"#, "thumb"),
+            (#"{"type":"identify","id":"a"}"#, "user.id"), (#"{"type":"identify","id":"a","user":{}}"#, "user.id"),
+            (#"{"type":"event","id":"a","name":"n","user":{}}"#, "user.id"),
+            (#"{"type":"client_report","id":"a"}"#, "reasons"), (#"{"type":"run","id":"a"}"#, "kind"),
+            (#"{"type":"run","id":"a","startedAt":1}"#, "kind"),
+            (#"{"type":"score","id":"a","name":"n","value":1}"#, "target"), (#"{"type":"score","id":"a","target":"m","value":1}"#, "name"),
+            (#"{"type":"score","id":"a","target":"m","name":"n"}"#, "value"),
+        ])
     func missing(_ text: String, _ field: String) {
         guard case .failure(let refusal) = Self.read(text) else { return #expect(Bool(false), "it was taken") }
         #expect(refusal.reason == .missingField)
@@ -139,28 +160,41 @@ struct EventTests {
         #expect(!refusal.message.isEmpty)
     }
 
-    @Test("what breaks its rule is named", arguments: [
-        (#"{"type":7,"id":"a"}"#, "type"), (#"{"type":"","id":"a"}"#, "type"), (#"{"type":"event","id":"","name":"n"}"#, "id"), (#"{"type":"event","id":1,"name":"n"}"#, "id"),
-        (#"{"type":"event","id":"\#(long)","name":"n"}"#, "id"), (#"{"type":"event","id":"a","name":5}"#, "name"),
-        (#"{"type":"event","id":"a","name":"n","thread":""}"#, "thread"), (#"{"type":"event","id":"a","name":"n","thread":"\#(long)"}"#, "thread"),
-        (#"{"type":"event","id":"a","name":"n","at":"yesterday"}"#, "at"), (#"{"type":"event","id":"a","name":"n","at":-1}"#, "at"),
-        (#"{"type":"event","id":"a","name":"n","user":"u"}"#, "user"), (#"{"type":"event","id":"a","name":"n","user":{"id":5}}"#, "user.id"),
-        (#"{"type":"event","id":"a","name":"n","user":{"id":"u","props":1}}"#, "user.props"), (#"{"type":"event","id":"a","name":"n","metadata":[]}"#, "metadata"),
-        (#"{"type":"message","id":"a","thread":"t","role":"robot","content":""}"#, "role"), (#"{"type":"message","id":"a","thread":"t","role":"user","content":{}}"#, "content"),
-        (#"{"type":"message","id":"a","thread":"t","role":"user","content":"","replyTo":""}"#, "replyTo"),
-        (#"{"type":"message","id":"a","thread":"t","role":"user","content":"","retryOf":7}"#, "retryOf"),
-        (#"{"type":"message","id":"a","thread":"t","role":"user","content":"","trace":[]}"#, "trace"),
-        (#"{"type":"message","id":"a","thread":"t","role":"user","content":"","tags":"x"}"#, "tags"),
-        (#"{"type":"thread","id":"a","thread":"t","status":"closed"}"#, "status"), (#"{"type":"feedback","id":"a","target":"m","thumb":"meh"}"#, "thumb"),
-        (#"{"type":"feedback","id":"a","target":"m","thumb":true}"#, "thumb"), (#"{"type":"feedback","id":"a","target":"m","thumb":"up","comment":5}"#, "comment"),
-        (#"{"type":"client_report","id":"a","reasons":[]}"#, "reasons"), (#"{"type":"run","id":"a","kind":"robot"}"#, "kind"),
-        (#"{"type":"run","id":"a","kind":"llm","parent":""}"#, "parent"), (#"{"type":"run","id":"a","kind":"llm","usage":3}"#, "usage"),
-        (#"{"type":"run","id":"a","kind":"llm","cost":"1"}"#, "cost"), (#"{"type":"run","id":"a","kind":"llm","success":1}"#, "success"),
-        (#"{"type":"run","id":"a","kind":"llm","startedAt":"x"}"#, "startedAt"), (#"{"type":"run","id":"a","endedAt":"x"}"#, "endedAt"),
-        (#"{"type":"run","id":"a","kind":"llm","model":1}"#, "model"), (#"{"type":"run","id":"a","kind":"llm","provider":1}"#, "provider"),
-        (#"{"type":"score","id":"a","target":"m","name":"n","value":"high"}"#, "value"), (#"{"type":"score","id":"a","target":"m","name":"n","category":1}"#, "category"),
-        (#"{"type":"score","id":"a","target":"m","name":"n","value":1,"author":""}"#, "author"), (#"{"type":"score","id":"a","target":"","name":"n","value":1}"#, "target"),
-    ])
+    @Test(
+        "what breaks its rule is named",
+        arguments: [
+            (#"{"type":7,"id":"a"}"#, "type"), (#"{"type":"","id":"a"}"#, "type"), (#"{"type":"event","id":"","name":"n"}"#, "id"),
+            (#"{"type":"event","id":1,"name":"n"}"#, "id"),
+            (#"{"type":"event","id":"\#(long)","name":"n"}"#, "id"), (#"{"type":"event","id":"a","name":5}"#, "name"),
+            (#"{"type":"event","id":"a","name":"n","thread":""}"#, "thread"),
+            (#"{"type":"event","id":"a","name":"n","thread":"\#(long)"}"#, "thread"),
+            (#"{"type":"event","id":"a","name":"n","at":"yesterday"}"#, "at"), (#"{"type":"event","id":"a","name":"n","at":-1}"#, "at"),
+            (#"{"type":"event","id":"a","name":"n","user":"u"}"#, "user"),
+            (#"{"type":"event","id":"a","name":"n","user":{"id":5}}"#, "user.id"),
+            (#"{"type":"event","id":"a","name":"n","user":{"id":"u","props":1}}"#, "user.props"),
+            (#"{"type":"event","id":"a","name":"n","metadata":[]}"#, "metadata"),
+            (#"{"type":"message","id":"a","thread":"t","role":"robot","content":""}"#, "role"),
+            (#"{"type":"message","id":"a","thread":"t","role":"user","content":{}}"#, "content"),
+            (#"{"type":"message","id":"a","thread":"t","role":"user","content":"","replyTo":""}"#, "replyTo"),
+            (#"{"type":"message","id":"a","thread":"t","role":"user","content":"","retryOf":7}"#, "retryOf"),
+            (#"{"type":"message","id":"a","thread":"t","role":"user","content":"","trace":[]}"#, "trace"),
+            (#"{"type":"message","id":"a","thread":"t","role":"user","content":"","tags":"x"}"#, "tags"),
+            (#"{"type":"thread","id":"a","thread":"t","status":"closed"}"#, "status"),
+            (#"{"type":"feedback","id":"a","target":"m","thumb":"meh"}"#, "thumb"),
+            (#"{"type":"feedback","id":"a","target":"m","thumb":true}"#, "thumb"),
+            (#"{"type":"feedback","id":"a","target":"m","thumb":"up","comment":5}"#, "comment"),
+            (#"{"type":"client_report","id":"a","reasons":[]}"#, "reasons"), (#"{"type":"run","id":"a","kind":"robot"}"#, "kind"),
+            (#"{"type":"run","id":"a","kind":"llm","parent":""}"#, "parent"), (#"{"type":"run","id":"a","kind":"llm","usage":3}"#, "usage"),
+            (#"{"type":"run","id":"a","kind":"llm","cost":"1"}"#, "cost"),
+            (#"{"type":"run","id":"a","kind":"llm","success":1}"#, "success"),
+            (#"{"type":"run","id":"a","kind":"llm","startedAt":"x"}"#, "startedAt"), (#"{"type":"run","id":"a","endedAt":"x"}"#, "endedAt"),
+            (#"{"type":"run","id":"a","kind":"llm","model":1}"#, "model"),
+            (#"{"type":"run","id":"a","kind":"llm","provider":1}"#, "provider"),
+            (#"{"type":"score","id":"a","target":"m","name":"n","value":"high"}"#, "value"),
+            (#"{"type":"score","id":"a","target":"m","name":"n","category":1}"#, "category"),
+            (#"{"type":"score","id":"a","target":"m","name":"n","value":1,"author":""}"#, "author"),
+            (#"{"type":"score","id":"a","target":"","name":"n","value":1}"#, "target"),
+        ])
     func invalid(_ text: String, _ field: String) {
         guard case .failure(let refusal) = Self.read(text) else { return #expect(Bool(false), "it was taken") }
         #expect(refusal.reason == .invalidField)
@@ -168,15 +202,21 @@ struct EventTests {
         #expect(refusal.message.contains(field))
     }
 
-    @Test("bounds count characters: the last that fits is taken, one more is not", arguments: [
-        (#"{"type":"§","id":"a"}"#, 200), (#"{"type":"event","id":"§","name":"n"}"#, 128), (#"{"type":"event","id":"a","name":"n","thread":"§"}"#, 128), (#"{"type":"event","id":"a","name":"§"}"#, 200),
-        (#"{"type":"event","id":"a","name":"n","user":{"id":"§"}}"#, 128), (#"{"type":"thread","id":"a","thread":"t","tags":["§"]}"#, 64),
-        (#"{"type":"feedback","id":"a","target":"§","thumb":"up"}"#, 128), (#"{"type":"run","id":"a","kind":"llm","parent":"§"}"#, 128),
-    ])
+    @Test(
+        "bounds count characters: the last that fits is taken, one more is not",
+        arguments: [
+            (#"{"type":"§","id":"a"}"#, 200), (#"{"type":"event","id":"§","name":"n"}"#, 128),
+            (#"{"type":"event","id":"a","name":"n","thread":"§"}"#, 128), (#"{"type":"event","id":"a","name":"§"}"#, 200),
+            (#"{"type":"event","id":"a","name":"n","user":{"id":"§"}}"#, 128),
+            (#"{"type":"thread","id":"a","thread":"t","tags":["§"]}"#, 64),
+            (#"{"type":"feedback","id":"a","target":"§","thumb":"up"}"#, 128), (#"{"type":"run","id":"a","kind":"llm","parent":"§"}"#, 128),
+        ])
     func bounds(_ template: String, _ most: Int) throws {
         for character in ["x", "ü", "語", "😀"] {
             func event(_ count: Int) -> Result<Event, Refusal> {
-                Self.read(template.split(separator: "§", omittingEmptySubsequences: false).joined(separator: String(repeating: character, count: count)))
+                Self.read(
+                    template.split(separator: "§", omittingEmptySubsequences: false).joined(
+                        separator: String(repeating: character, count: count)))
             }
             #expect(throws: Never.self) { try event(most).get() }
             #expect(throws: Refusal.self) { try event(most + 1).get() }

@@ -16,33 +16,40 @@ struct JSONTests {
         Array((String(repeating: open, count: depth) + innermost + String(repeating: close, count: depth)).utf8)
     }
 
-    @Test("a value is written again as it was read, without white space", arguments: [
-        (#" { "b" : [ 1 , true , false , null ] , "a" : "x" } "#, #"{"b":[1,true,false,null],"a":"x"}"#),
-        ("[]", "[]"), ("{}", "{}"), ("[{},[]]", "[{},[]]"), ("\"\"", "\"\""), ("null", "null"),
-        (#""\u0048ello \/ \"x\" \\ \b\f\n\r\t\u0000\u001f""#, #""Hello / \"x\" \\ \u0008\u000c\n\r\t\u0000\u001f""#),
-        (#""\ud83d\ude00 😀 é \u00e9""#, #""😀 😀 é é""#),
-        (#"{"":1,"\n":2}"#, #"{"":1,"\n":2}"#),
-    ])
+    @Test(
+        "a value is written again as it was read, without white space",
+        arguments: [
+            (#" { "b" : [ 1 , true , false , null ] , "a" : "x" } "#, #"{"b":[1,true,false,null],"a":"x"}"#),
+            ("[]", "[]"), ("{}", "{}"), ("[{},[]]", "[{},[]]"), ("\"\"", "\"\""), ("null", "null"),
+            (#""\u0048ello \/ \"x\" \\ \b\f\n\r\t\u0000\u001f""#, #""Hello / \"x\" \\ \u0008\u000c\n\r\t\u0000\u001f""#),
+            (#""\ud83d\ude00 😀 é \u00e9""#, #""😀 😀 é é""#),
+            (#"{"":1,"\n":2}"#, #"{"":1,"\n":2}"#),
+        ])
     func writesAgain(_ text: String, _ expected: String) throws {
         #expect(try minified(text) == expected)
         #expect(try minified(expected) == expected)
     }
 
-    @Test("a number keeps its value", arguments: [
-        ("0", "0"), ("-0", "0"), ("-1", "-1"), ("9223372036854775807", "9223372036854775807"), ("-9223372036854775808", "-9223372036854775808"),
-        ("18446744073709551615", "18446744073709551615"), ("0.5", "0.5"), ("1e3", "1000.0"), ("-2.5E-3", "-0.0025"),
-        ("0.1", "0.1"), ("1e21", "1e+21"), ("5e-324", "5e-324"), ("1.7976931348623157e308", "1.7976931348623157e+308"),
-    ])
+    @Test(
+        "a number keeps its value",
+        arguments: [
+            ("0", "0"), ("-0", "0"), ("-1", "-1"), ("9223372036854775807", "9223372036854775807"),
+            ("-9223372036854775808", "-9223372036854775808"),
+            ("18446744073709551615", "18446744073709551615"), ("0.5", "0.5"), ("1e3", "1000.0"), ("-2.5E-3", "-0.0025"),
+            ("0.1", "0.1"), ("1e21", "1e+21"), ("5e-324", "5e-324"), ("1.7976931348623157e308", "1.7976931348623157e+308"),
+        ])
     func numbers(_ text: String, _ expected: String) throws {
         #expect(try minified(text) == expected)
         let (before, after) = try (JSONDocument.read(Array(text.utf8)) { $0.double }, JSONDocument.read(Array(expected.utf8)) { $0.double })
         #expect(before == after)
     }
 
-    @Test("an integer beyond 64 bits becomes a double", arguments: [
-        ("18446744073709551616", 18446744073709551616.0), ("-9223372036854775809", -9223372036854775809.0),
-        ("123456789012345678901234567890", 1.2345678901234568e29),
-    ])
+    @Test(
+        "an integer beyond 64 bits becomes a double",
+        arguments: [
+            ("18446744073709551616", 18446744073709551616.0), ("-9223372036854775809", -9223372036854775809.0),
+            ("123456789012345678901234567890", 1.2345678901234568e29),
+        ])
     func bigIntegers(_ text: String, _ expected: Double) throws {
         #expect(try JSONDocument.read(Array(text.utf8)) { $0.double } == expected)
         #expect(try JSONDocument.read(Array(#"{"n":[\#(text),1]}"#.utf8)) { $0["n"]?.count } == 2)
@@ -50,7 +57,10 @@ struct JSONTests {
 
     @Test("mending one place leaves every other value as it was")
     func mendsOnlyWhatIsBroken() throws {
-        let sound = [#"{"n":9223372036854775807}"#, #"{"n":18446744073709551615}"#, #"{"n":1234567890123456789.5}"#, #"{"n":"18446744073709551616"}"#]
+        let sound = [
+            #"{"n":9223372036854775807}"#, #"{"n":18446744073709551615}"#, #"{"n":1234567890123456789.5}"#,
+            #"{"n":"18446744073709551616"}"#,
+        ]
         for value in sound {
             let alone = try minified(value)
             #expect(try minified("[\(value),\"\\ud83d\"]") == "[\(alone),\"\u{FFFD}\"]")
@@ -58,11 +68,13 @@ struct JSONTests {
         }
     }
 
-    @Test("half a surrogate pair becomes U+FFFD and costs nothing around it", arguments: [
-        (#""\ud83d""#, "\u{FFFD}"), (#""\ude00""#, "\u{FFFD}"), (#""a\ud83db""#, "a\u{FFFD}b"), (#""\ud83d\u0041""#, "\u{FFFD}A"),
-        (#""\ud83d\ud83d\ude00""#, "\u{FFFD}😀"), (#""\ude00\ud83d""#, "\u{FFFD}\u{FFFD}"), (#""\uD83D\n""#, "\u{FFFD}\n"),
-        (#""\ud83d\\u0041""#, "\u{FFFD}\\u0041"), (#""\\ud83d""#, "\\ud83d"), (#""\ud83d\ude00""#, "😀"),
-    ])
+    @Test(
+        "half a surrogate pair becomes U+FFFD and costs nothing around it",
+        arguments: [
+            (#""\ud83d""#, "\u{FFFD}"), (#""\ude00""#, "\u{FFFD}"), (#""a\ud83db""#, "a\u{FFFD}b"), (#""\ud83d\u0041""#, "\u{FFFD}A"),
+            (#""\ud83d\ud83d\ude00""#, "\u{FFFD}😀"), (#""\ude00\ud83d""#, "\u{FFFD}\u{FFFD}"), (#""\uD83D\n""#, "\u{FFFD}\n"),
+            (#""\ud83d\\u0041""#, "\u{FFFD}\\u0041"), (#""\\ud83d""#, "\\ud83d"), (#""\ud83d\ude00""#, "😀"),
+        ])
     func surrogates(_ text: String, _ expected: String) throws {
         #expect(try JSONDocument.read(Array(text.utf8)) { $0.string } == expected)
         #expect(try JSONDocument.read(Array(#"{"k":\#(text)}"#.utf8)) { $0["k"]?.string } == expected)
@@ -84,15 +96,20 @@ struct JSONTests {
         #expect(fault(nested(levels + 1, around: value, open: #"{"a":"#, close: "}")) == .tooDeep)
     }
 
-    @Test("what is no JSON is malformed", arguments: [
-        "", " ", "{", "[1,]", "{\"a\":1,}", "{a:1}", "{'a':1}", "nul", "01", "1.", ".5", "+1", "-", "1e", "NaN", "Infinity", "1e400", "\"a", "\"\\x\"",
-        "\"\\u12\"", "\"\\u12g4\"", "\"a\nb\"", "[1 2]", "{\"a\" 1}", "1 2", "{}{}", "//x\n1", "\"\\ud83\"", "[\"\\ud83d\",]",
-    ])
+    @Test(
+        "what is no JSON is malformed",
+        arguments: [
+            "", " ", "{", "[1,]", "{\"a\":1,}", "{a:1}", "{'a':1}", "nul", "01", "1.", ".5", "+1", "-", "1e", "NaN", "Infinity", "1e400",
+            "\"a", "\"\\x\"",
+            "\"\\u12\"", "\"\\u12g4\"", "\"a\nb\"", "[1 2]", "{\"a\" 1}", "1 2", "{}{}", "//x\n1", "\"\\ud83\"", "[\"\\ud83d\",]",
+        ])
     func malformed(_ text: String) { #expect(fault(Array(text.utf8)) == .malformed) }
 
-    @Test("bytes that are not UTF-8 are told from broken JSON", arguments: [
-        [0xFF], [0xC0, 0xAF], [0xE2, 0x82], [0xED, 0xA0, 0x80], [0xF4, 0x90, 0x80, 0x80], [0x80], [0xF0, 0x9F, 0x98],
-    ] as [[UInt8]])
+    @Test(
+        "bytes that are not UTF-8 are told from broken JSON",
+        arguments: [
+            [0xFF], [0xC0, 0xAF], [0xE2, 0x82], [0xED, 0xA0, 0x80], [0xF4, 0x90, 0x80, 0x80], [0x80], [0xF0, 0x9F, 0x98],
+        ] as [[UInt8]])
     func invalidUTF8(_ bytes: [UInt8]) { #expect(fault([0x22] + bytes + [0x22]) == .invalidUTF8) }
 
     @Test("of two members with one name the last counts")
@@ -102,7 +119,9 @@ struct JSONTests {
 
     @Test("values answer to what they are and to nothing else")
     func kinds() throws {
-        try JSONDocument.read(Array(#"{"o":{"x":1},"a":[1,2,3],"s":"t","i":7,"d":1.5,"w":1e3,"u":18446744073709551615,"t":true,"f":false,"n":null}"#.utf8)) { json in
+        try JSONDocument.read(
+            Array(#"{"o":{"x":1},"a":[1,2,3],"s":"t","i":7,"d":1.5,"w":1e3,"u":18446744073709551615,"t":true,"f":false,"n":null}"#.utf8)
+        ) { json in
             #expect(json.kind == .object && json.count == 10 && json.keyCount == 11)
             #expect(json["o"]?.kind == .object && json["a"]?.kind == .array && json["a"]?.count == 3)
             #expect(json["s"]?.string == "t" && json["s"]?.double == nil && json["s"]?.bool == nil)
@@ -120,14 +139,16 @@ struct JSONTests {
         #expect(try JSONDocument.read(Array("1.5".utf8)) { $0.integer } == nil)
     }
 
-    @Test("texts that differ only in the order of members are equal, at every depth", arguments: [
-        (#"{"a":1,"b":2}"#, #"{"b":2,"a":1}"#, true),
-        (#"{"x":[{"a":1,"b":{"c":1,"d":2}}],"y":0}"#, #"{"y":0,"x":[{"b":{"d":2,"c":1},"a":1}]}"#, true),
-        (#"{"é":1,"z":2,"":3}"#, #"{"":3,"z":2,"\u00e9":1}"#, true),
-        (#"{"a":"A"}"#, #"{ "a" : "\u0041" }"#, true),
-        (#"[1,2]"#, #"[2,1]"#, false), (#"{"a":1}"#, #"{"a":2}"#, false), (#"{"a":1}"#, #"{"b":1}"#, false),
-        (#"{"a":{"b":1},"c":2}"#, #"{"a":{"b":1,"c":2}}"#, false), (#"{"a":null}"#, #"{}"#, false), (#"["1"]"#, #"[1]"#, false),
-    ])
+    @Test(
+        "texts that differ only in the order of members are equal, at every depth",
+        arguments: [
+            (#"{"a":1,"b":2}"#, #"{"b":2,"a":1}"#, true),
+            (#"{"x":[{"a":1,"b":{"c":1,"d":2}}],"y":0}"#, #"{"y":0,"x":[{"b":{"d":2,"c":1},"a":1}]}"#, true),
+            (#"{"é":1,"z":2,"":3}"#, #"{"":3,"z":2,"\u00e9":1}"#, true),
+            (#"{"a":"A"}"#, #"{ "a" : "\u0041" }"#, true),
+            (#"[1,2]"#, #"[2,1]"#, false), (#"{"a":1}"#, #"{"a":2}"#, false), (#"{"a":1}"#, #"{"b":1}"#, false),
+            (#"{"a":{"b":1},"c":2}"#, #"{"a":{"b":1,"c":2}}"#, false), (#"{"a":null}"#, #"{}"#, false), (#"["1"]"#, #"[1]"#, false),
+        ])
     func canonical(_ first: String, _ second: String, _ areEqual: Bool) throws {
         let texts = try [first, second].map { try JSONDocument.read(Array($0.utf8)) { JSONText($0) } }
         #expect((texts[0] == texts[1]) == areEqual)
@@ -166,7 +187,9 @@ struct JSONTests {
             writer.field("f", ["x", "y"])
             writer.field("g", JSONText(stringLiteral: "{\"z\":[]}"))
             writer.key("h")
-            writer.array { $0.null(); $0.value(true); $0.object { _ in }; $0.array { _ in }; $0.value("") }
+            writer.array {
+                $0.null(); $0.value(true); $0.object { _ in }; $0.array { _ in }; $0.value("")
+            }
             writer.field(orNull: "i", nil as String?)
             writer.field(ifPresent: "j", nil as String?)
             writer.field("k", UInt64.max)
@@ -174,22 +197,24 @@ struct JSONTests {
         }
         writer.endLine()
         writer.array { _ in }
-        #expect(writer.string == """
-            {"a":1,"b":2,"c":0.25,"d":null,"e":null,"f":["x","y"],"g":{"z":[]},"h":[null,true,{},[],""],"i":null,\
-            "k":18446744073709551615,"l":"1970-01-01T00:00:00.000Z"}
-            []
-            """)
+        #expect(
+            writer.string == """
+                {"a":1,"b":2,"c":0.25,"d":null,"e":null,"f":["x","y"],"g":{"z":[]},"h":[null,true,{},[],""],"i":null,\
+                "k":18446744073709551615,"l":"1970-01-01T00:00:00.000Z"}
+                []
+                """)
     }
 
     @Test("one document does not leak into the next, large or small")
     func parsersAreReused() throws {
         for size in [10, 100_000, 3_000_000, 5] {
             let text = String(repeating: "x", count: size)
-            #expect(try JSONDocument.read(Array("[\"\(text)\"]".utf8)) { json in
-                var count = 0
-                json.forEachElement { count = $0.utf8?.count ?? -1 }
-                return count
-            } == size)
+            #expect(
+                try JSONDocument.read(Array("[\"\(text)\"]".utf8)) { json in
+                    var count = 0
+                    json.forEachElement { count = $0.utf8?.count ?? -1 }
+                    return count
+                } == size)
         }
         // A document may be read while another is open.
         let inner = try JSONDocument.read(Array("[1,2]".utf8)) { outer in

@@ -46,7 +46,9 @@ import Testing
 @Suite struct CORSTests {
     @Test("a preflight names the exact origin and only headers that are ours")
     func preflight() {
-        let response = CORS.preflight(origin: .named("https://shop.example"), requestedHeaders: "content-type, x-evil, authorization") { _ in true }
+        let response = CORS.preflight(origin: .named("https://shop.example"), requestedHeaders: "content-type, x-evil, authorization") {
+            _ in true
+        }
         #expect(response.status == .noContent)
         #expect(response.headers[.accessControlAllowOrigin] == "https://shop.example")
         #expect(response.headers[.accessControlAllowCredentials] == "true")
@@ -139,7 +141,9 @@ import Testing
     }
 
     private func request(_ fields: HTTPFields = [:]) -> Request {
-        Request(head: HTTPRequest(method: .get, scheme: nil, authority: nil, path: "/parley.js", headerFields: fields), body: RequestBody(buffer: ByteBuffer()))
+        Request(
+            head: HTTPRequest(method: .get, scheme: nil, authority: nil, path: "/parley.js", headerFields: fields),
+            body: RequestBody(buffer: ByteBuffer()))
     }
 }
 

@@ -8,7 +8,9 @@ import Testing
     private static let mask: WebSocketMaskingKey = [0x37, 0xfa, 0x21, 0x3d]
     private var messages = MessageAssembler(maximumBytes: 100)
 
-    private func frame(_ text: String, _ opcode: WebSocketOpcode = .text, fin: Bool = true, rsv1: Bool = false, masked: Bool = true) -> WebSocketFrame {
+    private func frame(_ text: String, _ opcode: WebSocketOpcode = .text, fin: Bool = true, rsv1: Bool = false, masked: Bool = true)
+        -> WebSocketFrame
+    {
         var data = ByteBuffer(string: text)
         if masked { data.webSocketMask(Self.mask) }
         return WebSocketFrame(fin: fin, rsv1: rsv1, opcode: opcode, maskKey: masked ? Self.mask : nil, data: data)

@@ -18,15 +18,20 @@ import Testing
     func welcome() {
         var session = Session(id: "s_1", configuration: .init(), at: at(0))
         let words = said(session.opened(pressure: 0, at: at(5)))
-        #expect(words == [.welcome(
-            session: "s_1", time: at(5).time, limits: SocketLimits(eventBytes: 65_536, batchBytes: 262_144, batchEvents: 500),
-            credits: 1000, heartbeatMilliseconds: 25_000)])
+        #expect(
+            words == [
+                .welcome(
+                    session: "s_1", time: at(5).time, limits: SocketLimits(eventBytes: 65_536, batchBytes: 262_144, batchEvents: 500),
+                    credits: 1000, heartbeatMilliseconds: 25_000)
+            ])
     }
 
     @Test("under load the welcome has fewer credits")
     func welcomeUnderLoad() {
         var session = Session(id: "s_1", configuration: .init(), at: at(0))
-        guard case .welcome(_, _, _, let credits, _)? = said(session.opened(pressure: 0.75, at: at(0))).first else { return #expect(Bool(false)) }
+        guard case .welcome(_, _, _, let credits, _)? = said(session.opened(pressure: 0.75, at: at(0))).first else {
+            return #expect(Bool(false))
+        }
         #expect(credits == 500)
     }
 
@@ -70,9 +75,14 @@ import Testing
         _ = session.received(.batch(number: 1, parcel(3)), bytes: 1, pressure: 0, at: at(1))
         let weak = Verdict.quarantined(Refusal(.weakID))
         let words = said(session.committed(1, [.stored, .duplicate, weak], pressure: 0, at: at(2)))
-        #expect(words == [.ack(batch: 1, credits: 3, results: [
-            .init(index: 1, id: "id-1", verdict: .duplicate), .init(index: 2, id: "id-2", verdict: weak),
-        ])])
+        #expect(
+            words == [
+                .ack(
+                    batch: 1, credits: 3,
+                    results: [
+                        .init(index: 1, id: "id-1", verdict: .duplicate), .init(index: 2, id: "id-2", verdict: weak),
+                    ])
+            ])
     }
 
     @Test("events beyond the credits are to be sent again and cost none; three such batches in a row close 4101")
@@ -130,7 +140,10 @@ import Testing
     @Test("an auth frame is answered while proof of users is off, and never closes")
     func auth() {
         var session = openSession()
-        #expect(said(session.received(.auth(token: "x"), bytes: 1, pressure: 0, at: at(1))) == [.auth(identity: .claimed, reason: "identity_off")])
+        #expect(
+            said(session.received(.auth(token: "x"), bytes: 1, pressure: 0, at: at(1))) == [
+                .auth(identity: .claimed, reason: "identity_off")
+            ])
     }
 
     @Test("an unknown frame is answered with code 0 and left aside")
@@ -142,10 +155,13 @@ import Testing
         #expect(code(actions) == nil)
     }
 
-    @Test("a revoked key is told and closed 4002", arguments: [
-        (Reason.revokedKey, CloseCode.revokedKey), (.expiredKey, .revokedKey), (.unknownKey, .unknownKey), (.malformedKey, .unknownKey),
-        (.missingKey, .unknownKey), (.originForbidden, .originForbidden), (.originNull, .originForbidden), (.secretKeyInBrowser, .secretKeyInBrowser),
-    ])
+    @Test(
+        "a revoked key is told and closed 4002",
+        arguments: [
+            (Reason.revokedKey, CloseCode.revokedKey), (.expiredKey, .revokedKey), (.unknownKey, .unknownKey), (.malformedKey, .unknownKey),
+            (.missingKey, .unknownKey), (.originForbidden, .originForbidden), (.originNull, .originForbidden),
+            (.secretKeyInBrowser, .secretKeyInBrowser),
+        ])
     func accessLost(reason: Reason, expected: CloseCode) {
         var session = openSession()
         let actions = session.tick(pressure: 0, lost: Refusal(reason), at: at(1))
@@ -159,7 +175,8 @@ import Testing
         _ = session.received(.batch(number: 1, parcel(1)), bytes: 1, pressure: 0, at: at(1))
         session.drain(goodbyeAt: 100, afterMilliseconds: 77, deadline: 10_000)
         #expect(session.tick(pressure: 0, lost: nil, at: at(50)).isEmpty)
-        #expect(said(session.tick(pressure: 0, lost: nil, at: at(100))) == [.goodbye(code: 4200, reason: "draining", afterMilliseconds: 77)])
+        #expect(
+            said(session.tick(pressure: 0, lost: nil, at: at(100))) == [.goodbye(code: 4200, reason: "draining", afterMilliseconds: 77)])
         #expect(session.tick(pressure: 0, lost: nil, at: at(150)).isEmpty)
         #expect(said(session.committed(1, [.stored], pressure: 0, at: at(160))).map(batchNumber) == [1])
         #expect(code(session.tick(pressure: 0, lost: nil, at: at(200))) == .draining)

@@ -12,11 +12,15 @@ struct AdmissionTests {
         }
     }
 
-    @Test("an ID that others could guess is kept aside from a public key, and admitted from a secret one", arguments: [
-        "0", "1", "42", "null", "NULL", "undefined", "[object Object]", "NaN", "none", "true", "00000000-0000-0000-0000-000000000000",
-        "ffffffff-ffff-ffff-ffff-ffffffffffff", "FFFFFFFF-FFFF-FFFF-FFFF-FFFFFFFFFFFF", "7234567890123456789", "f23456789abcde0", "z23456789a", "2026-11-21-02-51",
-        "a-b-c-d-e-f-g-h-i-j", "----------------------------------------", "aaaaaaaaaaaaaaaaaaaaaaaa", "abababababababababababab", "00000000000000000000000001", "message-1",
-    ])
+    @Test(
+        "an ID that others could guess is kept aside from a public key, and admitted from a secret one",
+        arguments: [
+            "0", "1", "42", "null", "NULL", "undefined", "[object Object]", "NaN", "none", "true", "00000000-0000-0000-0000-000000000000",
+            "ffffffff-ffff-ffff-ffff-ffffffffffff", "FFFFFFFF-FFFF-FFFF-FFFF-FFFFFFFFFFFF", "7234567890123456789", "f23456789abcde0",
+            "z23456789a", "2026-11-21-02-51",
+            "a-b-c-d-e-f-g-h-i-j", "----------------------------------------", "aaaaaaaaaaaaaaaaaaaaaaaa", "abababababababababababab",
+            "00000000000000000000000001", "message-1",
+        ])
     func weak(_ id: String) {
         let event = Sample.message(id)
         let verdict = verdict(event, .public)
@@ -24,10 +28,13 @@ struct AdmissionTests {
         #expect(self.verdict(event, .secret) == nil)
     }
 
-    @Test("an ID with 64 bits is admitted", arguments: [
-        "0197f3c2-5b1e-7c40-9d2a-6f1b8e4a7d10", "0197F3C2-5B1E-7C40-9D2A-6F1B8E4A7D10", "72345678901234567890", "f23456789abcdef0", "z23456789ab", "01ARZ3NDEKTSV4RRFFQ69G5FAV",
-        "msg_7Qm2xK9pLw", "chatcmpl-8Zk3Pq1LmN", "V1StGXR8_Z5jdHi6B-myT",
-    ])
+    @Test(
+        "an ID with 64 bits is admitted",
+        arguments: [
+            "0197f3c2-5b1e-7c40-9d2a-6f1b8e4a7d10", "0197F3C2-5B1E-7C40-9D2A-6F1B8E4A7D10", "72345678901234567890", "f23456789abcdef0",
+            "z23456789ab", "01ARZ3NDEKTSV4RRFFQ69G5FAV",
+            "msg_7Qm2xK9pLw", "chatcmpl-8Zk3Pq1LmN", "V1StGXR8_Z5jdHi6B-myT",
+        ])
     func strong(_ id: String) { #expect(verdict(Sample.message(id), .public) == nil) }
 
     @Test("threads, targets and replies only point, and may be short")
@@ -49,7 +56,8 @@ struct AdmissionTests {
             .clientReport(reasons: "{}"), .thread(.init(tags: ["a"])), .other(type: "later"),
         ]
         let backends: [(Event.Body, String)] = [
-            (Sample.runStart(id, parent: nil).body, "type"), (Sample.runEnd(id).body, "type"), (.score(.init(target: "m", name: "n", value: 1)), "type"),
+            (Sample.runStart(id, parent: nil).body, "type"), (Sample.runEnd(id).body, "type"),
+            (.score(.init(target: "m", name: "n", value: 1)), "type"),
             (.thread(.init(status: .inactive)), "status"), (.thread(.init(status: .active)), "status"),
         ]
         for body in pages {
@@ -79,7 +87,8 @@ struct AdmissionTests {
         let refusal = Refusal(.missingField, field: "id")
         for (payload, name) in [(nil as JSONText?, Verdict.Name.dropped), ("{}", .quarantined)] {
             let item = Parcel.Item.refused(RefusedItem(id: nil, type: "message", refusal: refusal, payload: payload))
-            guard case .refused(let verdict, let aside) = Admission().decide(item, lane: .public, sentAt: nil, receivedAt: Sample.noon) else {
+            guard case .refused(let verdict, let aside) = Admission().decide(item, lane: .public, sentAt: nil, receivedAt: Sample.noon)
+            else {
                 return #expect(Bool(false), "it was admitted")
             }
             #expect(verdict.name == name && verdict.refusal == refusal && aside?.payload == payload)
@@ -88,11 +97,14 @@ struct AdmissionTests {
 
     private static let hour = 3600.0
 
-    @Test("a clock that was off by more than five seconds is put right", arguments: [
-        // said, sent, and the time that counts, in seconds from receipt
-        (-10.0, nil, -10.0), (-10, 0.0, -10), (-10, -5, -10), (-10, 5, -10), (-10, -5.001, -4.999), (-hour, -hour, 0), (hour, hour, 0), (-hour, 0, -hour),
-        (hour - 60, hour, -60), (-2 * hour, -hour, -hour), (60, nil, 5), (4, nil, 4), (hour, nil, 5), (10, -hour, 5),
-    ] as [(Double, Double?, Double)])
+    @Test(
+        "a clock that was off by more than five seconds is put right",
+        arguments: [
+            // said, sent, and the time that counts, in seconds from receipt
+            (-10.0, nil, -10.0), (-10, 0.0, -10), (-10, -5, -10), (-10, 5, -10), (-10, -5.001, -4.999), (-hour, -hour, 0), (hour, hour, 0),
+            (-hour, 0, -hour),
+            (hour - 60, hour, -60), (-2 * hour, -hour, -hour), (60, nil, 5), (4, nil, 4), (hour, nil, 5), (10, -hour, 5),
+        ] as [(Double, Double?, Double)])
     func clock(_ said: Double, _ sent: Double?, _ expected: Double) {
         let event = Sample.message(Sample.id(1), at: said)
         let time = Admission.time(of: event, sentAt: sent.map(Sample.time), receivedAt: Sample.noon)
@@ -108,10 +120,13 @@ struct AdmissionTests {
         #expect(time(start) == Sample.time(-5) && time(end) == Sample.time(-3))
     }
 
-    @Test("a corrected time can be written and read again, whatever the sender's clock says", arguments: [
-        ("1970-01-01T00:00:00Z", "9999-12-31T23:59:59Z"), ("1970-01-01T00:00:00Z", "2026-11-21T13:00:00Z"), ("9999-12-31T23:59:59Z", "1970-01-01T00:00:00Z"),
-        ("2000-01-01T00:00:00Z", "2100-01-01T00:00:00Z"),
-    ])
+    @Test(
+        "a corrected time can be written and read again, whatever the sender's clock says",
+        arguments: [
+            ("1970-01-01T00:00:00Z", "9999-12-31T23:59:59Z"), ("1970-01-01T00:00:00Z", "2026-11-21T13:00:00Z"),
+            ("9999-12-31T23:59:59Z", "1970-01-01T00:00:00Z"),
+            ("2000-01-01T00:00:00Z", "2100-01-01T00:00:00Z"),
+        ])
     func extremes(_ at: String, _ sentAt: String) {
         var event = Sample.message(Sample.id(1))
         event.at = Timestamp(iso8601: at)
@@ -124,7 +139,11 @@ struct AdmissionTests {
     func digest() {
         let event = Sample.message(Sample.id(1), at: -3600)
         let digests = [nil, Sample.time(-3600), Sample.noon].map { sentAt -> ContentDigest? in
-            if case .admitted(let admitted) = Admission().decide(.event(event), lane: .public, sentAt: sentAt, receivedAt: Sample.noon) { admitted.digest } else { nil }
+            if case .admitted(let admitted) = Admission().decide(.event(event), lane: .public, sentAt: sentAt, receivedAt: Sample.noon) {
+                admitted.digest
+            } else {
+                nil
+            }
         }
         #expect(Set(digests) == [ContentDigest(event)])
     }

@@ -49,7 +49,8 @@ struct IngestTests {
         let project = Project(number: ProjectID(1), id: "prj_1", name: "shop", settings: settings)
         let keys = Lane.allCases.map { KeyRecord.issue($0, project: project.number, at: Sample.noon) }
         let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
-        let ring = KeyRing(store: FixedControl(project: project, records: keys.map(\.record)), clock: WallClock { Sample.noon }, logger: logger)
+        let ring = KeyRing(
+            store: FixedControl(project: project, records: keys.map(\.record)), clock: WallClock { Sample.noon }, logger: logger)
         try await ring.refresh()
         var configuration = GroupCommit.Configuration()
         change(&configuration)
@@ -79,11 +80,18 @@ struct IngestTests {
         let house = try await house()
         let parcel = Parcel(items: [
             refused(.missingField, kept: true), message(1), refused(.eventTooLarge, kept: false), .event(Sample.message("0")), message(2),
-            message(1), message(2, "Goodbye"), refused(.tooDeep, kept: false), .event(Sample.runStart(Sample.id(3), parent: nil)), message(4),
+            message(1), message(2, "Goodbye"), refused(.tooDeep, kept: false), .event(Sample.runStart(Sample.id(3), parent: nil)),
+            message(4),
         ])
         let verdicts = try await running(house) { await house.accept(parcel) }
-        #expect(verdicts.map(\.name) == [.quarantined, .stored, .dropped, .quarantined, .stored, .duplicate, .conflict, .dropped, .quarantined, .stored])
-        #expect(verdicts.map { $0.refusal?.reason } == [.missingField, nil, .eventTooLarge, .weakID, nil, nil, .idConflict, .tooDeep, .laneForbidden, nil])
+        #expect(
+            verdicts.map(\.name) == [
+                .quarantined, .stored, .dropped, .quarantined, .stored, .duplicate, .conflict, .dropped, .quarantined, .stored,
+            ])
+        #expect(
+            verdicts.map { $0.refusal?.reason } == [
+                .missingField, nil, .eventTooLarge, .weakID, nil, nil, .idConflict, .tooDeep, .laneForbidden, nil,
+            ])
         let tally = await sink.total
         #expect(tally.received == 10 && tally.holds)
         #expect(tally.verdicts == [.quarantined: 3, .stored: 3, .dropped: 2, .duplicate: 1, .conflict: 1])
@@ -133,9 +141,11 @@ struct IngestTests {
         #expect(answers.withLock { $0 } == [.stored])
     }
 
-    @Test("when the sink fails, everything that may come again is told so, and the law holds once it is booked", arguments: [
-        (SinkFailure(.unavailable, "locked"), Reason.storeUnavailable, 1000), (SinkFailure(.diskFull, "full"), .diskFull, 5000),
-    ] as [(SinkFailure, Reason, Int64)])
+    @Test(
+        "when the sink fails, everything that may come again is told so, and the law holds once it is booked",
+        arguments: [
+            (SinkFailure(.unavailable, "locked"), Reason.storeUnavailable, 1000), (SinkFailure(.diskFull, "full"), .diskFull, 5000),
+        ] as [(SinkFailure, Reason, Int64)])
     func sinkFails(_ failure: SinkFailure, _ reason: Reason, _ wait: Int64) async throws {
         let house = try await house()
         await sink.fail(with: failure, failure)
@@ -165,7 +175,8 @@ struct IngestTests {
         let house = try await house { $0.maximumQueuedEvents = 10 }
         let answers = Mutex<[String: [Verdict]]>([:])
         func submit(_ name: String, _ numbers: Range<Int>) {
-            house.ingest.accept(Parcel(items: numbers.map { message($0) }), from: house.page, over: .http, receivedAt: Sample.noon) { verdicts in
+            house.ingest.accept(Parcel(items: numbers.map { message($0) }), from: house.page, over: .http, receivedAt: Sample.noon) {
+                verdicts in
                 answers.withLock { $0[name] = verdicts }
             }
         }
@@ -228,9 +239,11 @@ struct IngestTests {
         #expect(tally.received == 54 && tally.holds && tally.reasons == [.rateLimited: 2])
     }
 
-    @Test("a body that could not be read is booked as one received and one not kept", arguments: [
-        (Reason.malformedJSON, Verdict.Name.dropped), (.tooDeep, .dropped), (.bodyIncomplete, .dropped), (.overloaded, .retry),
-    ])
+    @Test(
+        "a body that could not be read is booked as one received and one not kept",
+        arguments: [
+            (Reason.malformedJSON, Verdict.Name.dropped), (.tooDeep, .dropped), (.bodyIncomplete, .dropped), (.overloaded, .retry),
+        ])
     func unreadable(_ reason: Reason, _ name: Verdict.Name) async throws {
         let house = try await house()
         try await running(house) { house.ingest.book(Refusal(reason), from: house.page, over: .http, receivedAt: Sample.noon) }
@@ -258,7 +271,9 @@ struct GroupCommitTests {
     let sink = MemorySink()
     private let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
 
-    private func delivery(_ numbers: Range<Int>) -> Delivery { Sample.delivery(numbers.map { Sample.message(Sample.id($0)) }, project: ProjectID(1)) }
+    private func delivery(_ numbers: Range<Int>) -> Delivery {
+        Sample.delivery(numbers.map { Sample.message(Sample.id($0)) }, project: ProjectID(1))
+    }
 
     @Test("what waits is committed together, in order, and no more than one commit's worth")
     func groups() async throws {

@@ -43,7 +43,9 @@ actor MemorySink: EventSink {
         commits.append(deliveries)
         return deliveries.map { delivery in
             var verdicts: [Verdict] = delivery.events.map { event in
-                if let digest = stored[event.event.id] { return digest == event.digest ? .duplicate : .conflict(Refusal(.idConflict, field: "id")) }
+                if let digest = stored[event.event.id] {
+                    return digest == event.digest ? .duplicate : .conflict(Refusal(.idConflict, field: "id"))
+                }
                 stored[event.event.id] = event.digest
                 return .stored
             }

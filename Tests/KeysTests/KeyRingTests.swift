@@ -27,7 +27,9 @@ struct KeyRingTests {
         return try await store.createProject(named: name, settings: settings)
     }
 
-    private func key(_ lane: Lane, of project: Project?, scope: KeyRecord.Scope = .project, expiresAt: Timestamp? = nil) async throws -> (text: String, record: KeyRecord) {
+    private func key(_ lane: Lane, of project: Project?, scope: KeyRecord.Scope = .project, expiresAt: Timestamp? = nil) async throws -> (
+        text: String, record: KeyRecord
+    ) {
         let (text, record) = KeyRecord.issue(lane, scope: scope, project: project?.number, expiresAt: expiresAt, at: Sample.noon)
         await store.insert(record)
         try await ring.refresh()
@@ -47,9 +49,14 @@ struct KeyRingTests {
         let project = try await project()
         let (publicKey, secretKey) = try await (key(.public, of: project), key(.secret, of: project))
         let access = try open(publicKey.text, .named("https://shop.example")).get()
-        #expect(access.project == project && access.lane == .public && access.origin == "https://shop.example" && access.address.text == "192.0.2.1")
+        #expect(
+            access.project == project && access.lane == .public && access.origin == "https://shop.example"
+                && access.address.text == "192.0.2.1")
         let source = access.source(over: .beacon)
-        #expect(source == Source(project: project.number, key: publicKey.record.id, lane: .public, origin: "https://shop.example", transport: .beacon))
+        #expect(
+            source
+                == Source(
+                    project: project.number, key: publicKey.record.id, lane: .public, origin: "https://shop.example", transport: .beacon))
         #expect(try open(secretKey.text).get().lane == .secret)
     }
 
@@ -101,7 +108,9 @@ struct KeyRingTests {
         #expect(try open(own, project: "blog").get().project == shop)
     }
 
-    @Test("a secret key that comes from a browser is refused, whatever its origin", arguments: [Knock.Origin.null, .named("https://shop.example"), .named("")])
+    @Test(
+        "a secret key that comes from a browser is refused, whatever its origin",
+        arguments: [Knock.Origin.null, .named("https://shop.example"), .named("")])
     func secretInBrowser(_ origin: Knock.Origin) async throws {
         let text = try await key(.secret, of: project()).text
         #expect(reason(text, origin) == .secretKeyInBrowser)
@@ -110,7 +119,12 @@ struct KeyRingTests {
     @Test("origins are the project's own, and its switches are looked at")
     func origins() async throws {
         let strict = try await key(.public, of: project("strict")).text
-        let open = try await key(.public, of: project("open") { $0.allowsMissingOrigin = true; $0.allowsNullOrigin = true; $0.origins = ["https://other.example"] }).text
+        let open = try await key(
+            .public,
+            of: project("open") {
+                $0.allowsMissingOrigin = true; $0.allowsNullOrigin = true; $0.origins = ["https://other.example"]
+            }
+        ).text
         #expect(reason(strict, .missing) == .originMissing && reason(strict, .null) == .originNull)
         #expect(reason(strict, .named("https://other.example")) == .originForbidden)
         #expect(reason(open, .missing) == nil && reason(open, .null) == nil)
@@ -120,9 +134,12 @@ struct KeyRingTests {
         #expect(!ring.allowsSomewhere(origin: "https://evil.example"))
     }
 
-    @Test("what is open ends when its origin is taken off the list", arguments: [Knock.Origin.named("https://shop.example"), .null, .missing])
+    @Test(
+        "what is open ends when its origin is taken off the list", arguments: [Knock.Origin.named("https://shop.example"), .null, .missing])
     func originWithdrawn(_ origin: Knock.Origin) async throws {
-        var project = try await project { $0.allowsMissingOrigin = true; $0.allowsNullOrigin = true }
+        var project = try await project {
+            $0.allowsMissingOrigin = true; $0.allowsNullOrigin = true
+        }
         let text = try await key(.public, of: project).text
         let access = try open(text, origin).get()
         #expect(ring.recheck(access) == nil)
@@ -155,7 +172,9 @@ struct KeyRingTests {
 
     @Test("a public key spends the quotas of its key and of its address, a secret key none")
     func quotas() async throws {
-        let project = try await project { $0.keyQuota = .init(perSecond: 10, burst: 100); $0.addressQuota = .init(perSecond: 1, burst: 20) }
+        let project = try await project {
+            $0.keyQuota = .init(perSecond: 10, burst: 100); $0.addressQuota = .init(perSecond: 1, burst: 20)
+        }
         let (publicKey, secretKey) = try await (key(.public, of: project).text, key(.secret, of: project).text)
         let origin = Knock.Origin.named("https://shop.example")
         let first = try open(publicKey, origin).get()
@@ -174,7 +193,9 @@ struct KeyRingTests {
 
     @Test("a project without quotas limits nobody")
     func noQuotas() async throws {
-        let project = try await project { $0.keyQuota = nil; $0.addressQuota = nil }
+        let project = try await project {
+            $0.keyQuota = nil; $0.addressQuota = nil
+        }
         let access = try await open(key(.public, of: project).text, .named("https://shop.example")).get()
         #expect(ring.spend(1_000_000, by: access) == nil && ring.quota(of: access) == nil)
     }

@@ -13,9 +13,11 @@ struct KeyTextTests {
         } catch { return error.reason == .malformedKey && error.field == "key" && !error.message.isEmpty }
     }
 
-    @Test("the checksum is the CRC-32 of what stands before it, in six base62 digits", arguments: [
-        ("pk_abcdefghijklmnopqrstuv0PsK1C", Lane.public), ("sk_abcdefghijklmnopqrstuvwxyz0123451sTrBG", .secret),
-    ])
+    @Test(
+        "the checksum is the CRC-32 of what stands before it, in six base62 digits",
+        arguments: [
+            ("pk_abcdefghijklmnopqrstuv0PsK1C", Lane.public), ("sk_abcdefghijklmnopqrstuvwxyz0123451sTrBG", .secret),
+        ])
     func known(_ text: String, _ lane: Lane) throws {
         let key = try KeyText(reading: text)
         #expect(key.lane == lane && key.text == text && key.digest.count == 32)
@@ -63,10 +65,14 @@ struct KeyTextTests {
         }
     }
 
-    @Test("what is no key at all is malformed, without a look-up", arguments: [
-        "", "pk_", "sk_", "pk_changeme", "PK_abcdefghijklmnopqrstuv0PsK1C", "pk-abcdefghijklmnopqrstuv0PsK1C", " pk_abcdefghijklmnopqrstuv0PsK1C",
-        "pk_abcdefghijklmnopqrstuv0PsK1C ", "pk_abcdefghijklmnopqrstuv0psk1c", "sk_abcdefghijklmnopqrstuv0PsK1C", "Bearer pk_abcdefghijklmnopqrstuv0PsK1C", "🔑",
-    ])
+    @Test(
+        "what is no key at all is malformed, without a look-up",
+        arguments: [
+            "", "pk_", "sk_", "pk_changeme", "PK_abcdefghijklmnopqrstuv0PsK1C", "pk-abcdefghijklmnopqrstuv0PsK1C",
+            " pk_abcdefghijklmnopqrstuv0PsK1C",
+            "pk_abcdefghijklmnopqrstuv0PsK1C ", "pk_abcdefghijklmnopqrstuv0psk1c", "sk_abcdefghijklmnopqrstuv0PsK1C",
+            "Bearer pk_abcdefghijklmnopqrstuv0PsK1C", "🔑",
+        ])
     func noKey(_ text: String) { #expect(isMalformed(text)) }
 
     @Test("a character outside the alphabet is malformed, though the checksum holds")

@@ -4,7 +4,9 @@ import TestKit
 import Testing
 
 /// `#expect` for calls that change what they are asked of, which a macro can't see through.
-private func expect(_ condition: Bool, sourceLocation: SourceLocation = #_sourceLocation) { #expect(condition, sourceLocation: sourceLocation) }
+private func expect(_ condition: Bool, sourceLocation: SourceLocation = #_sourceLocation) {
+    #expect(condition, sourceLocation: sourceLocation)
+}
 
 @Suite("Token bucket")
 struct TokenBucketTests {
@@ -113,17 +115,25 @@ struct QuotaBookTests {
 
 @Suite("Address block")
 struct AddressBlockTests {
-    @Test("addresses of one owner are one block", arguments: [
-        ("192.0.2.1", "192.0.2.1"), ("::ffff:192.0.2.1", "192.0.2.1"), ("::FFFF:192.0.2.1", "192.0.2.1"), ("::ffff:c000:201", "192.0.2.1"),
-        ("2001:db8:1:200::1", "2001:db8:1:2ff:ffff:ffff:ffff:ffff"), ("2001:db8:1:200::1", "2001:0DB8:0001:0200:0:0:0:1"), ("2001:db8::1", "2001:db8:0:0:1::"),
-        ("2001:db8::1", "2001:db8:0:ff::"), ("fe80::1%eth0", "fe80::2"), ("fe80::1%eth0.100", "fe80::1"), ("::1", "0:0:0:0:0:0:0:1"),
-    ])
+    @Test(
+        "addresses of one owner are one block",
+        arguments: [
+            ("192.0.2.1", "192.0.2.1"), ("::ffff:192.0.2.1", "192.0.2.1"), ("::FFFF:192.0.2.1", "192.0.2.1"),
+            ("::ffff:c000:201", "192.0.2.1"),
+            ("2001:db8:1:200::1", "2001:db8:1:2ff:ffff:ffff:ffff:ffff"), ("2001:db8:1:200::1", "2001:0DB8:0001:0200:0:0:0:1"),
+            ("2001:db8::1", "2001:db8:0:0:1::"),
+            ("2001:db8::1", "2001:db8:0:ff::"), ("fe80::1%eth0", "fe80::2"), ("fe80::1%eth0.100", "fe80::1"), ("::1", "0:0:0:0:0:0:0:1"),
+        ])
     func same(_ first: String, _ second: String) { #expect(AddressBlock(first) == AddressBlock(second)) }
 
-    @Test("addresses of different owners are not", arguments: [
-        ("192.0.2.1", "192.0.2.2"), ("2001:db8:1:200::1", "2001:db8:1:300::1"), ("2001:db8:1::1", "2001:db8:2::1"), ("2001:db8::1", "2001:db9::1"),
-        ("::ffff:192.0.2.1", "::ffff:192.0.2.2"), ("::ffff:c000:201", "::ffff:c000:202"), ("2001:db8::", "::2001:db8"), ("::1", "127.0.0.1"),
-    ])
+    @Test(
+        "addresses of different owners are not",
+        arguments: [
+            ("192.0.2.1", "192.0.2.2"), ("2001:db8:1:200::1", "2001:db8:1:300::1"), ("2001:db8:1::1", "2001:db8:2::1"),
+            ("2001:db8::1", "2001:db9::1"),
+            ("::ffff:192.0.2.1", "::ffff:192.0.2.2"), ("::ffff:c000:201", "::ffff:c000:202"), ("2001:db8::", "::2001:db8"),
+            ("::1", "127.0.0.1"),
+        ])
     func different(_ first: String, _ second: String) { #expect(AddressBlock(first) != AddressBlock(second)) }
 
     @Test("a block of an IPv6 customer is written as its /56")
@@ -132,6 +142,8 @@ struct AddressBlockTests {
         #expect(AddressBlock("192.0.2.1").text == "192.0.2.1")
     }
 
-    @Test("what is no address makes a block all the same", arguments: ["", ":", "::", ":::", "x", "unix:", "1:2:3:4:5:6:7:8:9", "g::1", "%", "::%"])
+    @Test(
+        "what is no address makes a block all the same",
+        arguments: ["", ":", "::", ":::", "x", "unix:", "1:2:3:4:5:6:7:8:9", "g::1", "%", "::%"])
     func noAddress(_ text: String) { #expect(AddressBlock(text) == AddressBlock(text)) }
 }

@@ -31,17 +31,26 @@ struct NativeDoorTests {
 
     private static func event(_ id: String, _ rest: String = "") -> String { #"{"type":"event","id":"\#(id)","name":"opened"\#(rest)}"# }
 
-    @Test("a body may be a batch, a list, one event or one event a line, whatever its content type", arguments: [nil, "application/json", "text/plain;charset=UTF-8", "x"])
+    @Test(
+        "a body may be a batch, a list, one event or one event a line, whatever its content type",
+        arguments: [nil, "application/json", "text/plain;charset=UTF-8", "x"])
     func forms(_ contentType: String?) throws {
         let (a, b) = (Self.event("a"), Self.event("b"))
-        for body in ["{\"events\":[\(a),\(b)]}", "[\(a),\(b)]", "\(a)\n\(b)", "\(a)\r\n\r\n \(b)\n\n", " \n{\"sentAt\":1,\"events\":[\(a),\(b)],\"more\":{}}\n "] {
+        for body in [
+            "{\"events\":[\(a),\(b)]}", "[\(a),\(b)]", "\(a)\n\(b)", "\(a)\r\n\r\n \(b)\n\n",
+            " \n{\"sentAt\":1,\"events\":[\(a),\(b)],\"more\":{}}\n ",
+        ] {
             #expect(summary(try decode(body, contentType: contentType)) == ["a", "b"], "\(body)")
         }
-        for body in [a, "[\(a)]", "\n\t\(a)\n", "{\"events\":[\(a)]}"] { #expect(summary(try decode(body, contentType: contentType)) == ["a"], "\(body)") }
+        for body in [a, "[\(a)]", "\n\t\(a)\n", "{\"events\":[\(a)]}"] {
+            #expect(summary(try decode(body, contentType: contentType)) == ["a"], "\(body)")
+        }
         for body in ["[]", "{\"events\":[]}"] { #expect(try decode(body, contentType: contentType).items.isEmpty) }
     }
 
-    @Test("lines are lines when they are announced, also a single one or none", arguments: ["application/x-ndjson", "application/x-ndjson; charset=utf-8", "APPLICATION/X-NDJSON", "application/jsonl"])
+    @Test(
+        "lines are lines when they are announced, also a single one or none",
+        arguments: ["application/x-ndjson", "application/x-ndjson; charset=utf-8", "APPLICATION/X-NDJSON", "application/jsonl"])
     func announcedLines(_ contentType: String) throws {
         #expect(summary(try decode(Self.event("a"), contentType: contentType)) == ["a"])
         #expect(summary(try decode("[\(Self.event("a"))]\n\(Self.event("b"))", contentType: contentType)) == ["a", "b"])
@@ -51,12 +60,17 @@ struct NativeDoorTests {
     @Test("a bad line costs only itself")
     func badLine() throws {
         let deep = Self.event("deep", #","metadata":{"x":\#(String(repeating: "[", count: 70) + String(repeating: "]", count: 70))}"#)
-        let body = [Self.event("a"), #"{"type":"event","id":"#, #"{"type":"event","id":"c"}"#, deep, "", "nonsense", Self.event("z")].joined(separator: "\n")
+        let body = [Self.event("a"), #"{"type":"event","id":"#, #"{"type":"event","id":"c"}"#, deep, "", "nonsense", Self.event("z")]
+            .joined(separator: "\n")
         for contentType in ["application/x-ndjson", nil] {
-            #expect(summary(try decode(body, contentType: contentType)) == ["a", "malformed_json", "missing_field", "too_deep", "malformed_json", "z"])
+            #expect(
+                summary(try decode(body, contentType: contentType)) == [
+                    "a", "malformed_json", "missing_field", "too_deep", "malformed_json", "z",
+                ])
         }
         let bytes = Array((Self.event("a") + "\n\"").utf8) + [0xFF] + Array(("\"\n" + Self.event("z")).utf8)
-        #expect(summary(try door.decode(bytes, contentType: "application/x-ndjson", at: events, lane: .public)) == ["a", "invalid_utf8", "z"])
+        #expect(
+            summary(try door.decode(bytes, contentType: "application/x-ndjson", at: events, lane: .public)) == ["a", "invalid_utf8", "z"])
     }
 
     @Test("the sender's clock is read, from a batch or from the line that has it")
@@ -72,11 +86,13 @@ struct NativeDoorTests {
         #expect(summary(try decode(#"{"type":"event","id":"a","name":"n","events":[1]}"#)) == ["a"])
     }
 
-    @Test("a body that can't be read is refused whole", arguments: [
-        ("", Reason.malformedJSON), (" ", .malformedJSON), ("{\"events\":[", .malformedJSON), ("{\"events\":[],}", .malformedJSON),
-        ("hello", .malformedJSON), ("hello\nworld", .malformedJSON),
-        (String(repeating: "[", count: 65) + String(repeating: "]", count: 65), .tooDeep),
-    ])
+    @Test(
+        "a body that can't be read is refused whole",
+        arguments: [
+            ("", Reason.malformedJSON), (" ", .malformedJSON), ("{\"events\":[", .malformedJSON), ("{\"events\":[],}", .malformedJSON),
+            ("hello", .malformedJSON), ("hello\nworld", .malformedJSON),
+            (String(repeating: "[", count: 65) + String(repeating: "]", count: 65), .tooDeep),
+        ])
     func unreadable(_ body: String, _ reason: Reason) {
         let refusal = refusal(body)
         #expect(refusal?.reason == reason)
@@ -161,17 +177,20 @@ struct NativeDoorTests {
             .stored, .duplicate, .quarantined(refusal), .conflict(Refusal(.idConflict, field: "id", "Taken \"before\".")),
             .dropped(Refusal(.eventTooLarge, "Too large.")), .retry(Refusal(.diskFull, "Full.", retryAfterMilliseconds: 5000)),
         ]
-        let items: [Parcel.Item] = ["a", "b"].map { .event(Sample.message($0)) }
-            + [.refused(RefusedItem(id: nil, type: nil, refusal: refusal, payload: nil))] + ["d", "e", "f\""].map { .event(Sample.message($0)) }
+        let items: [Parcel.Item] =
+            ["a", "b"].map { .event(Sample.message($0)) }
+            + [.refused(RefusedItem(id: nil, type: nil, refusal: refusal, payload: nil))]
+            + ["d", "e", "f\""].map { .event(Sample.message($0)) }
         let reply = door.reply(to: verdicts, of: Parcel(items: items))
         #expect(reply.status == 200 && reply.contentType == "application/json" && reply.retryAfterSeconds == nil)
-        #expect(String(decoding: reply.body, as: UTF8.self) == """
-            {"results":[{"id":"a","verdict":"stored"},{"id":"b","verdict":"duplicate"},\
-            {"index":2,"verdict":"quarantined","reason":"missing_field","message":"id is required.","field":"id","doc":"/docs/reasons#missing_field"},\
-            {"id":"d","index":3,"verdict":"conflict","reason":"id_conflict","message":"Taken \\"before\\".","field":"id","doc":"/docs/reasons#id_conflict"},\
-            {"id":"e","index":4,"verdict":"dropped","reason":"event_too_large","message":"Too large.","doc":"/docs/reasons#event_too_large"},\
-            {"id":"f\\"","index":5,"verdict":"retry","reason":"disk_full","message":"Full.","retryAfterMs":5000,"doc":"/docs/reasons#disk_full"}]}
-            """)
+        #expect(
+            String(decoding: reply.body, as: UTF8.self) == """
+                {"results":[{"id":"a","verdict":"stored"},{"id":"b","verdict":"duplicate"},\
+                {"index":2,"verdict":"quarantined","reason":"missing_field","message":"id is required.","field":"id","doc":"/docs/reasons#missing_field"},\
+                {"id":"d","index":3,"verdict":"conflict","reason":"id_conflict","message":"Taken \\"before\\".","field":"id","doc":"/docs/reasons#id_conflict"},\
+                {"id":"e","index":4,"verdict":"dropped","reason":"event_too_large","message":"Too large.","doc":"/docs/reasons#event_too_large"},\
+                {"id":"f\\"","index":5,"verdict":"retry","reason":"disk_full","message":"Full.","retryAfterMs":5000,"doc":"/docs/reasons#disk_full"}]}
+                """)
         #expect(String(decoding: door.reply(to: [], of: Parcel(items: [])).body, as: UTF8.self) == #"{"results":[]}"#)
     }
 
@@ -179,12 +198,16 @@ struct NativeDoorTests {
     func refusalReply() {
         let unknown = door.reply(to: Refusal(.unknownKey, field: "key", "No such key."))
         #expect(unknown.status == 401 && unknown.retryAfterSeconds == nil)
-        #expect(String(decoding: unknown.body, as: UTF8.self)
-            == #"{"error":{"code":"unknown_key","message":"No such key.","field":"key","doc":"/docs/reasons#unknown_key","temporary":false}}"#)
+        #expect(
+            String(decoding: unknown.body, as: UTF8.self)
+                == #"{"error":{"code":"unknown_key","message":"No such key.","field":"key","doc":"/docs/reasons#unknown_key","temporary":false}}"#
+        )
         let limited = door.reply(to: Refusal(.rateLimited, "Slow down.", retryAfterMilliseconds: 1001))
         #expect(limited.status == 429 && limited.retryAfterSeconds == 2)
-        #expect(String(decoding: limited.body, as: UTF8.self)
-            == #"{"error":{"code":"rate_limited","message":"Slow down.","retryAfterMs":1001,"doc":"/docs/reasons#rate_limited","temporary":true}}"#)
+        #expect(
+            String(decoding: limited.body, as: UTF8.self)
+                == #"{"error":{"code":"rate_limited","message":"Slow down.","retryAfterMs":1001,"doc":"/docs/reasons#rate_limited","temporary":true}}"#
+        )
     }
 
     @Test("every reason has a status and an answer that is JSON", arguments: Reason.allCases)

@@ -37,7 +37,9 @@ struct AccessTests {
         #expect(try await client.ask(address + "?project=bank", key: "sk_shop").status == 403)
     }
 
-    @Test("lists and exports of one project have nothing of the other", arguments: ["/v1/threads", "/v1/export", "/v1/export?format=csv", "/v1/projects"])
+    @Test(
+        "lists and exports of one project have nothing of the other",
+        arguments: ["/v1/threads", "/v1/export", "/v1/export?format=csv", "/v1/projects"])
     func lists(address: String) async throws {
         let answer = try await ReviewClient().ask(address, key: "sk_shop")
         #expect(answer.status == 200)
@@ -97,8 +99,11 @@ struct AccessTests {
             #expect(try await client.ask("/v1/threads", cookie: ReviewClient.session, headers: [site: value]).status == status)
         }
         #expect(
-            try await client.ask(.post, "/v1/quarantine/replay", cookie: ReviewClient.session, headers: [.origin: "http://parley.example:8788"], body: #"{"ids":["q1"]}"#)
-                .status == 403)
+            try await client.ask(
+                .post, "/v1/quarantine/replay", cookie: ReviewClient.session, headers: [.origin: "http://parley.example:8788"],
+                body: #"{"ids":["q1"]}"#
+            )
+            .status == 403)
     }
 
     @Test("a wrong method is told the right ones, and HEAD is GET without a body")

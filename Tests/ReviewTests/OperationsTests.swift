@@ -31,7 +31,8 @@ struct OperationsTests {
     @Test(
         "a replay that names nothing is refused",
         arguments: [
-            ("{}", 400), (#"{"ids":[]}"#, 400), (#"{"ids":[1]}"#, 400), (#"{"ids":"q1"}"#, 400), (#"{"reason":"bad"}"#, 400), (#"{"ids":["q2"]}"#, 404),
+            ("{}", 400), (#"{"ids":[]}"#, 400), (#"{"ids":[1]}"#, 400), (#"{"ids":"q1"}"#, 400), (#"{"reason":"bad"}"#, 400),
+            (#"{"ids":["q2"]}"#, 404),
         ])
     func nothingToReplay(body: String, status: Int) async throws {
         #expect(try await ReviewClient().ask(.post, "/v1/quarantine/replay", key: "sk_shop", body: body).status == status)
@@ -41,13 +42,16 @@ struct OperationsTests {
     func foreignReplay() async throws {
         #expect(try await ReviewClient().ask(.post, "/v1/quarantine/replay", key: "sk_bank", body: #"{"ids":["q1"]}"#).status == 404)
         #expect(
-            try await ReviewClient().ask(.post, "/v1/quarantine/replay", key: "sk_bank", body: #"{"reason":"id_conflict"}"#).body == #"{"results":[]}"#)
+            try await ReviewClient().ask(.post, "/v1/quarantine/replay", key: "sk_bank", body: #"{"reason":"id_conflict"}"#).body
+                == #"{"results":[]}"#)
     }
 
     @Test("outcomes by key and minute, and their sum")
     func outcomes() async throws {
-        let row = #""minute":"2026-11-18T11:07:00.000Z","received":3,"stored":2,"duplicate":0,"conflict":1,"quarantined":0,"dropped":0,"retry":0,"reasons":{"id_conflict":1}"#
-        let total = #"{"received":6,"stored":4,"duplicate":0,"conflict":2,"quarantined":0,"dropped":0,"retry":0,"reasons":{"id_conflict":2}}"#
+        let row =
+            #""minute":"2026-11-18T11:07:00.000Z","received":3,"stored":2,"duplicate":0,"conflict":1,"quarantined":0,"dropped":0,"retry":0,"reasons":{"id_conflict":1}"#
+        let total =
+            #"{"received":6,"stored":4,"duplicate":0,"conflict":2,"quarantined":0,"dropped":0,"retry":0,"reasons":{"id_conflict":2}}"#
         let answer = try await ReviewClient().ask("/v1/outcomes?from=2026-11-18", key: "sk_shop")
         #expect(answer.body == #"{"outcomes":[{"key":"key_a",\#(row)},{"key":"key_b",\#(row)}],"total":\#(total)}"#)
     }

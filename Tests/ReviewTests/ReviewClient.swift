@@ -47,7 +47,8 @@ struct ReviewClient {
     }
 
     func ask(
-        _ method: HTTPRequest.Method, _ path: String, key: String? = nil, cookie: String? = nil, headers: HTTPFields = [:], body: String = ""
+        _ method: HTTPRequest.Method, _ path: String, key: String? = nil, cookie: String? = nil, headers: HTTPFields = [:],
+        body: String = ""
     ) async throws -> Answer {
         var head = HTTPRequest(method: method, scheme: "http", authority: "parley.example:8787", path: path, headerFields: headers)
         if let key { head.headerFields[.authorization] = "Bearer " + key }

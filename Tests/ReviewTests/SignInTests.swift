@@ -43,7 +43,9 @@ struct SignInTests {
         let client = try await client()
         _ = try await client.ask(.post, "/ui/session", body: #"{"token":"one-time"}"#)
         let end = StubStore.now.advanced(bySeconds: 14 * 24 * 3600)
-        #expect(try await ReviewClient(store: client.store, now: end.advanced(bySeconds: -1)).ask("/v1/threads", cookie: ReviewClient.session).status == 200)
+        #expect(
+            try await ReviewClient(store: client.store, now: end.advanced(bySeconds: -1)).ask("/v1/threads", cookie: ReviewClient.session)
+                .status == 200)
         #expect(try await ReviewClient(store: client.store, now: end).ask("/v1/threads", cookie: ReviewClient.session).status == 401)
     }
 
@@ -61,7 +63,8 @@ struct SignInTests {
         let client = try await client()
         let site = HTTPField.Name("Sec-Fetch-Site")!
         let foreign: [HTTPFields] = [
-            [.origin: "https://evil.example"], [.origin: "null"], [.origin: "http://parley.example:8788"], [site: "cross-site"], [site: "same-site"],
+            [.origin: "https://evil.example"], [.origin: "null"], [.origin: "http://parley.example:8788"], [site: "cross-site"],
+            [site: "same-site"],
             [site: "cross-site", .origin: "http://parley.example:8787"],
         ]
         for headers in foreign {
@@ -71,13 +74,15 @@ struct SignInTests {
                 #expect(answer.headers[.setCookie] == nil)
             }
         }
-        let own = try await client.ask(.post, "/ui/session", headers: [.origin: "http://parley.example:8787"], body: #"{"token":"one-time"}"#)
+        let own = try await client.ask(
+            .post, "/ui/session", headers: [.origin: "http://parley.example:8787"], body: #"{"token":"one-time"}"#)
         #expect(own.status == 204)
     }
 
     @Test("over https the cookie is Secure")
     func secure() async throws {
-        let answer = try await client().ask(.post, "/ui/session", headers: [.origin: "https://parley.example:8787"], body: #"{"token":"one-time"}"#)
+        let answer = try await client().ask(
+            .post, "/ui/session", headers: [.origin: "https://parley.example:8787"], body: #"{"token":"one-time"}"#)
         #expect(answer.headers[.setCookie]?.contains("; Secure") == true)
     }
 

@@ -26,11 +26,13 @@ extension StubStore {
 
     static let shopThread = Conversation(
         thread: ThreadSummary(
-            id: "t-1", status: .inactive, user: Event.User(id: "u1", props: #"{"plan":"pro"}"#), tags: ["vip"], metadata: nil, messageCount: 2,
+            id: "t-1", status: .inactive, user: Event.User(id: "u1", props: #"{"plan":"pro"}"#), tags: ["vip"], metadata: nil,
+            messageCount: 2,
             firstAt: .second(0), lastAt: .second(5),
             first: ThreadSummary.Excerpt(id: "m1", role: .user, text: String(repeating: "é", count: 301), at: .second(0)),
             last: ThreadSummary.Excerpt(id: "m2", role: .assistant, text: "Hi", at: .second(2)), up: 1, down: 0,
-            scores: [Score(target: "t-1", name: "tone", value: 0.5, category: nil, reason: nil, author: "sdk", at: .second(9), event: "s1")]),
+            scores: [Score(target: "t-1", name: "tone", value: 0.5, category: nil, reason: nil, author: "sdk", at: .second(9), event: "s1")]
+        ),
         items: [
             ConversationItem(
                 event: Event(
@@ -47,7 +49,8 @@ extension StubStore {
                 ]),
                 runs: [answer]),
             ConversationItem(
-                event: Event(id: "e1", thread: "t-1", body: .event(name: "opened")), at: .second(5), receivedAt: .second(5), provenance: .anonymous),
+                event: Event(id: "e1", thread: "t-1", body: .event(name: "opened")), at: .second(5), receivedAt: .second(5),
+                provenance: .anonymous),
         ],
         looseRuns: [RunNode(run: bareRun("r9"), link: .none)], next: nil)
 
@@ -74,7 +77,8 @@ extension StubStore {
 
     private static let bankThread = Conversation(
         thread: ThreadSummary(
-            id: "t-2", status: .active, user: nil, tags: [], metadata: nil, messageCount: 1, firstAt: .second(3590), lastAt: .second(3590), first: nil,
+            id: "t-2", status: .active, user: nil, tags: [], metadata: nil, messageCount: 1, firstAt: .second(3590), lastAt: .second(3590),
+            first: nil,
             last: nil, up: 0, down: 0, scores: []),
         items: [
             ConversationItem(

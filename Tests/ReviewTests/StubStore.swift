@@ -43,7 +43,9 @@ final class StubStore: ConversationStore, QuarantineStore, OutcomeLedger, Contro
         }
     }
 
-    func conversation(_ thread: String, in project: Project, limit: Int, after cursor: String?, now: Timestamp) async throws -> Conversation? {
+    func conversation(_ thread: String, in project: Project, limit: Int, after cursor: String?, now: Timestamp) async throws
+        -> Conversation?
+    {
         try state.withLock { state in
             guard var conversation = state.conversations[project.number]?.first(where: { $0.thread.id == thread }) else { return nil }
             guard let start = cursor.map({ Int($0) }) ?? 0 else { throw ReadFailure.badCursor }

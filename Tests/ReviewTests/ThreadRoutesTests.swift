@@ -57,7 +57,8 @@ struct ThreadRoutesTests {
     @Test("a message and a run on their own say where they belong")
     func alone() async throws {
         #expect(try await client.ask("/v1/messages/m2", key: "sk_shop").body == #"{"message":\#(Self.m2.dropLast()),"thread":"t-1"}}"#)
-        #expect(try await client.ask("/v1/runs/r1", key: "sk_shop").body == #"{"run":\#(Self.r1.dropLast()),"thread":"t-1","message":"m2"}}"#)
+        #expect(
+            try await client.ask("/v1/runs/r1", key: "sk_shop").body == #"{"run":\#(Self.r1.dropLast()),"thread":"t-1","message":"m2"}}"#)
         #expect(try await client.ask("/v1/runs/m1", key: "sk_shop").status == 404)
     }
 
@@ -99,8 +100,10 @@ struct ThreadRoutesTests {
         "a parameter that breaks its rule is named with the rule",
         arguments: [
             ("limit=0", "limit", "must be a whole number from 1 to 200"), ("limit=201", "limit", "must be a whole number from 1 to 200"),
-            ("limit=many", "limit", "must be a whole number from 1 to 200"), ("role=bot", "role", "must be one of user, assistant, system, tool"),
-            ("feedback=meh", "feedback", "must be one of up, down, any, none"), ("status=open", "status", "must be one of active, inactive"),
+            ("limit=many", "limit", "must be a whole number from 1 to 200"),
+            ("role=bot", "role", "must be one of user, assistant, system, tool"),
+            ("feedback=meh", "feedback", "must be one of up, down, any, none"),
+            ("status=open", "status", "must be one of active, inactive"),
             ("from=yesterday", "from", "must be an ISO 8601 time"), ("to=1795000000", "to", "must be an ISO 8601 time"),
             ("cursor=x", "cursor", "must be the `next` of the page before it"),
         ])

@@ -41,7 +41,9 @@ struct SQLiteStoreTests {
             let other = try await store.createProject(named: "other", settings: .init())
             let texts = ["The refund never arrived", "你好，我想退货", "wie geht's \"quoted\" AND (OR)", "Çok güzel"]
             for (number, text) in texts.enumerated() {
-                _ = try await store.append([Sample.delivery([Sample.message(Sample.id(number), thread: "t-\(number)", text)], project: project.number)])
+                _ = try await store.append([
+                    Sample.delivery([Sample.message(Sample.id(number), thread: "t-\(number)", text)], project: project.number)
+                ])
             }
             _ = try await store.append([Sample.delivery([Sample.message(Sample.id(9), thread: "t-9", "refund")], project: other.number)])
             while try await store.indexNextForTests() > 0 {}
@@ -66,7 +68,9 @@ struct SQLiteStoreTests {
         configuration.maximumQuarantineItems = 2
         let small = try SQLiteStore(directory: directory + "-small", configuration: configuration, logger: Logger(label: "test"))
         let project = try await small.createProject(named: "test", settings: .init())
-        let asides = (0..<3).map { SetAside(id: "\($0)", type: "message", refusal: Refusal(.weakID), payload: JSONText(trusted: Array("{\"n\":\($0)}".utf8))) }
+        let asides = (0..<3).map {
+            SetAside(id: "\($0)", type: "message", refusal: Refusal(.weakID), payload: JSONText(trusted: Array("{\"n\":\($0)}".utf8)))
+        }
         let verdicts = try await small.append([Sample.delivery([], project: project.number, setAside: asides)])[0]
         #expect(verdicts.map(\.name) == [.quarantined, .quarantined, .dropped])
         #expect(verdicts[2].refusal?.reason == .quarantineFull)

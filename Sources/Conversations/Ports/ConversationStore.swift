@@ -43,9 +43,11 @@ public struct StoredEvent: Sendable {
 /// Reads conversations back; a read after a verdict sees what the verdict was about. Search alone follows a little behind.
 public protocol ConversationStore: Sendable {
     /// Newest activity first. Throws `ReadFailure.badCursor` for a cursor no page gave out.
-    func threads(in project: Project, matching filter: ThreadFilter, limit: Int, after cursor: String?, now: Timestamp) async throws -> Page<ThreadSummary>
+    func threads(in project: Project, matching filter: ThreadFilter, limit: Int, after cursor: String?, now: Timestamp) async throws
+        -> Page<ThreadSummary>
     /// Items in order of time. nil when there is no such thread.
-    func conversation(_ thread: String, in project: Project, limit: Int, after cursor: String?, now: Timestamp) async throws -> Conversation?
+    func conversation(_ thread: String, in project: Project, limit: Int, after cursor: String?, now: Timestamp) async throws
+        -> Conversation?
     func message(_ id: String, in project: ProjectID) async throws -> ConversationItem?
     /// A run with all below it, and the message at its root where there is one.
     func run(_ id: String, in project: ProjectID) async throws -> (node: RunNode, message: String?)?
@@ -64,7 +66,9 @@ public struct QuarantineItem: Sendable {
         public var field: String
         public var stored: JSONText?
         public var received: JSONText?
-        public init(field: String, stored: JSONText?, received: JSONText?) { (self.field, self.stored, self.received) = (field, stored, received) }
+        public init(field: String, stored: JSONText?, received: JSONText?) {
+            (self.field, self.stored, self.received) = (field, stored, received)
+        }
     }
     public var id: String
     public var reason: Reason

@@ -13,7 +13,8 @@ extension NativeDoor {
                 case "heartbeat": return .heartbeat
                 case "hello":
                     guard let client = json["client"]?.string else {
-                        return .malformed(Refusal(.missingField, field: "client", "hello needs client: the name of the program, like parley.js/0.1."))
+                        return .malformed(
+                            Refusal(.missingField, field: "client", "hello needs client: the name of the program, like parley.js/0.1."))
                     }
                     if let token = json["token"], !token.isNull, token.string == nil {
                         return .malformed(Refusal(.invalidField, field: "token", "token must be a string or null."))

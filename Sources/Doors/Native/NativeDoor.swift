@@ -97,8 +97,12 @@ struct ParcelReader {
         case .object:
             guard let events = json["events"], json["type"] == nil else { return Parcel(items: [item(json)]) }
             guard events.kind == .array else {
-                return Parcel(items: [.refused(RefusedItem(
-                    id: nil, type: nil, refusal: Refusal(.invalidField, field: "events", "events must be a list."), payload: JSONText(json)))])
+                return Parcel(items: [
+                    .refused(
+                        RefusedItem(
+                            id: nil, type: nil, refusal: Refusal(.invalidField, field: "events", "events must be a list."),
+                            payload: JSONText(json)))
+                ])
             }
             return Parcel(items: items(events), sentAt: json["sentAt"].flatMap { Timestamp($0) })
         default: return Parcel(items: [item(json)])

@@ -76,7 +76,8 @@ private final class ParserPool: Sendable {
     }
 
     func giveBack(_ lease: ParserLease) {
-        let kept = parley_json_capacity(lease.parser) <= Self.maximumKeptCapacity
+        let kept =
+            parley_json_capacity(lease.parser) <= Self.maximumKeptCapacity
             && idle.withLock { idle in
                 guard idle.count < Self.maximumIdle else { return false }
                 idle.append(lease)

@@ -31,7 +31,9 @@ extension Event {
             body = .event(name: try fields.required("name", .text(Bounds.name)))
         case "feedback":
             let target: String = try fields.required("target", .text(Bounds.id))
-            guard fields.has("thumb") else { throw Refusal(.missingField, field: "thumb", "thumb is up, down, or null to take the vote back.") }
+            guard fields.has("thumb") else {
+                throw Refusal(.missingField, field: "thumb", "thumb is up, down, or null to take the vote back.")
+            }
             body = .feedback(Feedback(target: target, thumb: try fields.choice("thumb"), comment: try fields.optional("comment", .anyText)))
         case "identify":
             guard user != nil else { throw Refusal(.missingField, field: "user.id", "identify needs user.id.") }
@@ -150,7 +152,8 @@ private struct FieldReader {
         guard value.kind == .object else { throw Refusal(.invalidField, field: "\(name)", "\(name) must be an object of counts.") }
         try value.forEachMember { (key: UnsafeBufferPointer<UInt8>, count: JSONValue) throws(Refusal) in
             guard let number = count.integer, number >= 0 else {
-                throw Refusal(.invalidField, field: "\(name)", "\(name).\(String(decoding: key, as: UTF8.self)) must be a whole number from 0.")
+                throw Refusal(
+                    .invalidField, field: "\(name)", "\(name).\(String(decoding: key, as: UTF8.self)) must be a whole number from 0.")
             }
         }
         return JSONText(value)
@@ -176,12 +179,13 @@ private struct FieldReader {
     mutating func choice<Choice: RawRepresentable<String>>(_ name: StaticString) throws(Refusal) -> Choice? {
         guard let value = take(name), !value.isNull else { return nil }
         guard let text = value.string, let choice = Choice(rawValue: text) else {
-            let known = switch "\(name)" {
-            case "role": "user, assistant, system or tool"
-            case "kind": "llm, agent, tool, chain, retriever or embedding"
-            case "thumb": "up, down or null"
-            default: "active or inactive"
-            }
+            let known =
+                switch "\(name)" {
+                case "role": "user, assistant, system or tool"
+                case "kind": "llm, agent, tool, chain, retriever or embedding"
+                case "thumb": "up, down or null"
+                default: "active or inactive"
+                }
             throw Refusal(.invalidField, field: "\(name)", "\(name) must be \(known).")
         }
         return choice

@@ -22,7 +22,9 @@ extension Event {
             writer.field(ifPresent: "at", at)
             if let user {
                 writer.key("user")
-                writer.object { $0.field("id", user.id); $0.field(ifPresent: "props", user.props) }
+                writer.object {
+                    $0.field("id", user.id); $0.field(ifPresent: "props", user.props)
+                }
             }
         } else if let props = user?.props {
             writer.field("props", props)

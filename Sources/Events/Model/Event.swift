@@ -66,7 +66,8 @@ public struct Event: Sendable, Equatable {
         public var tags: [String]
         /// The W3C trace id the page or its APM used for this message (Trace Context, section 3.2.2.3).
         public var trace: String?
-        public init(role: Role, content: Content, replyTo: String? = nil, retryOf: String? = nil, tags: [String] = [], trace: String? = nil) {
+        public init(role: Role, content: Content, replyTo: String? = nil, retryOf: String? = nil, tags: [String] = [], trace: String? = nil)
+        {
             self.role = role
             self.content = content
             self.replyTo = replyTo
@@ -120,7 +121,9 @@ public struct Event: Sendable, Equatable {
         public var category: String?
         public var reason: String?
         public var author: String?
-        public init(target: String, name: String, value: Double? = nil, category: String? = nil, reason: String? = nil, author: String? = nil) {
+        public init(
+            target: String, name: String, value: Double? = nil, category: String? = nil, reason: String? = nil, author: String? = nil
+        ) {
             self.target = target
             self.name = name
             self.value = value

@@ -48,7 +48,8 @@ public enum Reason: String, Sendable, CaseIterable, Hashable {
     /// Whether the same thing may succeed later without being changed.
     public var isTemporary: Bool {
         switch self {
-        case .rateLimited, .overloaded, .storeUnavailable, .diskFull, .draining, .overCredits, .internal, .bodyTimeout, .bodyIncomplete: true
+        case .rateLimited, .overloaded, .storeUnavailable, .diskFull, .draining, .overCredits, .internal, .bodyTimeout, .bodyIncomplete:
+            true
         default: false
         }
     }
@@ -78,22 +79,41 @@ public enum Reason: String, Sendable, CaseIterable, Hashable {
         switch self {
         case .missingKey: ("No key came with the request.", "Send `Authorization: Bearer KEY`, or `?key=KEY` from a page.")
         case .malformedKey: ("The key's checksum is wrong: a character was lost or changed.", "Copy the key again.")
-        case .unknownKey: ("The key is well formed, but there is no such key here.", "Check that the key belongs to this installation (`parley key list`).")
+        case .unknownKey:
+            (
+                "The key is well formed, but there is no such key here.",
+                "Check that the key belongs to this installation (`parley key list`)."
+            )
         case .revokedKey: ("The key was revoked.", "Make a new one with `parley key create` and replace it where it is used.")
         case .expiredKey: ("The key's last day has passed.", "Make a new one with `parley key create`.")
-        case .originForbidden: ("The page's origin is not on the project's list.", "Allow it: `parley project set NAME --origin https://shop.example`.")
-        case .originMissing: ("A public key was used without an Origin header.", "Send it from a page, or allow it: `parley project set NAME --allow-missing-origin true`.")
-        case .originNull: ("The page has an opaque origin (a sandboxed frame or a file).", "Serve the page over http(s), or allow it: `parley project set NAME --allow-null-origin true`.")
-        case .secretKeyInBrowser: ("A secret key was sent by a browser, where everyone can read it.", "Revoke it now and use the public key in pages.")
+        case .originForbidden:
+            ("The page's origin is not on the project's list.", "Allow it: `parley project set NAME --origin https://shop.example`.")
+        case .originMissing:
+            (
+                "A public key was used without an Origin header.",
+                "Send it from a page, or allow it: `parley project set NAME --allow-missing-origin true`."
+            )
+        case .originNull:
+            (
+                "The page has an opaque origin (a sandboxed frame or a file).",
+                "Serve the page over http(s), or allow it: `parley project set NAME --allow-null-origin true`."
+            )
+        case .secretKeyInBrowser:
+            ("A secret key was sent by a browser, where everyone can read it.", "Revoke it now and use the public key in pages.")
         case .projectRequired: ("A workspace key does not say which project it means.", "Add `?project=NAME`.")
         case .projectUnknown: ("There is no project of that name for this key.", "See `parley project list`.")
-        case .unauthorized: ("Reading needs a secret key or a signed-in reviewer.", "Send a secret key, or open a link made with `parley review link`.")
+        case .unauthorized:
+            ("Reading needs a secret key or a signed-in reviewer.", "Send a secret key, or open a link made with `parley review link`.")
         case .laneForbidden: ("A public key may not write this.", "Send it from a backend with the secret key.")
         case .weakID: ("The ID is one that others could guess or make by accident.", "Use a UUID; the snippet makes one.")
         case .missingField: ("A field that this type of event needs is not there.", "Add the named field.")
         case .invalidField: ("A field breaks its rule.", "Change the named field as the message says.")
         case .reservedField: ("The field is set by the server only.", "Leave it out.")
-        case .idConflict: ("The ID is taken by other content. The first stays; this one is kept beside it in quarantine.", "Give a changed message an ID of its own.")
+        case .idConflict:
+            (
+                "The ID is taken by other content. The first stays; this one is kept beside it in quarantine.",
+                "Give a changed message an ID of its own."
+            )
         case .malformedJSON: ("The bytes are not JSON (RFC 8259).", "Serialize the body with a JSON library.")
         case .invalidUTF8: ("The body is not UTF-8.", "Encode it as UTF-8.")
         case .tooDeep: ("The JSON is nested deeper than 64 levels.", "Flatten it, or send the inner part as a string.")
@@ -103,9 +123,18 @@ public enum Reason: String, Sendable, CaseIterable, Hashable {
         case .bodyTooLarge: ("The body is larger than its lane allows, counted after decompression.", "Send smaller bodies.")
         case .bodyIncomplete: ("The connection ended before the body did.", "Send it again; what was stored is a duplicate then.")
         case .bodyTimeout: ("The body did not arrive in time.", "Send it again over a faster line, or in smaller pieces.")
-        case .unsupportedEncoding: ("The Content-Encoding is not one of gzip, deflate, identity, or the bytes do not match it.", "Use gzip or none.")
-        case .quarantineFull: ("The project's quarantine is full, so this could not be kept.", "Replay or clear it (`parley quarantine list`), and mend the cause.")
-        case .rateLimited: ("The key or the address has used up its quota.", "Wait for the time in Retry-After, or raise the quota (`parley project set`).")
+        case .unsupportedEncoding:
+            ("The Content-Encoding is not one of gzip, deflate, identity, or the bytes do not match it.", "Use gzip or none.")
+        case .quarantineFull:
+            (
+                "The project's quarantine is full, so this could not be kept.",
+                "Replay or clear it (`parley quarantine list`), and mend the cause."
+            )
+        case .rateLimited:
+            (
+                "The key or the address has used up its quota.",
+                "Wait for the time in Retry-After, or raise the quota (`parley project set`)."
+            )
         case .overloaded: ("More is waiting to be written than memory may hold.", "Send it again after Retry-After.")
         case .storeUnavailable: ("The store did not take the events.", "Send them again; see `parley doctor` and the log.")
         case .diskFull: ("The disk is full.", "Free some space; senders try again by themselves.")

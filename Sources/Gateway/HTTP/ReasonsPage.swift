@@ -40,7 +40,8 @@ enum ReasonsPage {
         }
         page += "<h1>Other ends of a socket</h1>\n"
         for code in CloseCode.allCases where Reason(rawValue: code.name) == nil {
-            page += "<section id=\"\(code.name)\">\n<h2><code>\(code.name)</code> (\(code.rawValue))</h2>\n<p>\(marked(code.explanation))\n</section>\n"
+            page +=
+                "<section id=\"\(code.name)\">\n<h2><code>\(code.name)</code> (\(code.rawValue))</h2>\n<p>\(marked(code.explanation))\n</section>\n"
         }
         page += """
             <section id="unknown_frame">

@@ -11,7 +11,9 @@ public struct StaticFile: Sendable {
     private let etag: String
 
     /// - Parameter cacheControl: five minutes by default, so that a fixed snippet reaches every page soon.
-    public init(path: String, contentType: String, bytes: [UInt8], cacheControl: String = "public, max-age=300, stale-while-revalidate=86400") {
+    public init(
+        path: String, contentType: String, bytes: [UInt8], cacheControl: String = "public, max-age=300, stale-while-revalidate=86400"
+    ) {
         self.path = path
         self.contentType = contentType
         self.cacheControl = cacheControl

@@ -25,20 +25,21 @@ enum CloseCode: UInt16, Sendable, CaseIterable {
 
     /// The code that ends a socket whose key or origin is refused.
     init(endingFor reason: Reason) {
-        self = switch reason {
-        case .revokedKey, .expiredKey: .revokedKey
-        case .originForbidden, .originMissing, .originNull: .originForbidden
-        case .secretKeyInBrowser: .secretKeyInBrowser
-        case .rateLimited, .overCredits: .rateLimited
-        case .overloaded: .overloaded
-        case .storeUnavailable, .diskFull: .storeUnavailable
-        case .draining: .draining
-        case .bodyTooLarge, .batchTooLarge: .frameTooLarge
-        case .invalidUTF8: .notUTF8
-        // Whatever else is wrong with a key: nothing opens with it.
-        case .missingKey, .malformedKey, .unknownKey, .projectRequired, .projectUnknown, .laneForbidden, .unauthorized: .unknownKey
-        default: .malformedFrame
-        }
+        self =
+            switch reason {
+            case .revokedKey, .expiredKey: .revokedKey
+            case .originForbidden, .originMissing, .originNull: .originForbidden
+            case .secretKeyInBrowser: .secretKeyInBrowser
+            case .rateLimited, .overCredits: .rateLimited
+            case .overloaded: .overloaded
+            case .storeUnavailable, .diskFull: .storeUnavailable
+            case .draining: .draining
+            case .bodyTooLarge, .batchTooLarge: .frameTooLarge
+            case .invalidUTF8: .notUTF8
+            // Whatever else is wrong with a key: nothing opens with it.
+            case .missingKey, .malformedKey, .unknownKey, .projectRequired, .projectUnknown, .laneForbidden, .unauthorized: .unknownKey
+            default: .malformedFrame
+            }
     }
 
     /// The name in `error` frames, where it is not the refusal's own reason.

@@ -59,10 +59,11 @@ struct MessageAssembler: Sendable {
         guard !body.isEmpty else { return .close(nil) }
         guard body.count >= 2 else { return .violation(.protocolViolation, "A close code has two bytes.") }
         let code = UInt16(body[0]) << 8 | UInt16(body[1])
-        let isSendable = switch code {
-        case 1000...1003, 1007...1014, 3000...4999: true
-        default: false
-        }
+        let isSendable =
+            switch code {
+            case 1000...1003, 1007...1014, 3000...4999: true
+            default: false
+            }
         guard isSendable else { return .violation(.protocolViolation, "That close code is not for sending.") }
         guard body.count == 2 || String(validating: body[2...], as: UTF8.self) != nil else {
             return .violation(.notUTF8, "The reason of a close frame is UTF-8.")
@@ -81,7 +82,8 @@ extension ByteBuffer {
                 let target = UnsafeMutableRawBufferPointer(output)
                 var index = 0
                 while index + 8 <= bytes.count {
-                    target.storeBytes(of: bytes.loadUnaligned(fromByteOffset: index, as: UInt64.self) ^ word, toByteOffset: index, as: UInt64.self)
+                    target.storeBytes(
+                        of: bytes.loadUnaligned(fromByteOffset: index, as: UInt64.self) ^ word, toByteOffset: index, as: UInt64.self)
                     index += 8
                 }
                 while index < bytes.count {

@@ -87,9 +87,12 @@ public struct Session: Sendable {
 
     /// P-SOCK-1: the server speaks first.
     mutating func opened(pressure: Double, at now: Moment) -> [SessionAction] {
-        [.send(.welcome(
-            session: id, time: now.time, limits: configuration.limits, credits: ledger.grant(pressure: pressure),
-            heartbeatMilliseconds: configuration.heartbeatMilliseconds))]
+        [
+            .send(
+                .welcome(
+                    session: id, time: now.time, limits: configuration.limits, credits: ledger.grant(pressure: pressure),
+                    heartbeatMilliseconds: configuration.heartbeatMilliseconds))
+        ]
     }
 
     /// - Parameter bytes: the size of the frame, for the bound on what waits.
@@ -102,7 +105,8 @@ public struct Session: Sendable {
         case .heartbeat: return [.send(.heartbeat(time: now.time))]
         // Proof of users is off: what a token says is not looked at, and the page is told so.
         case .auth: return [.send(.auth(identity: .claimed, reason: "identity_off"))]
-        case .unknown(let type): return [.send(.error(code: 0, name: "unknown_frame", refusal: Refusal(.badRequest, field: "type", Self.unknownFrame(type))))]
+        case .unknown(let type):
+            return [.send(.error(code: 0, name: "unknown_frame", refusal: Refusal(.badRequest, field: "type", Self.unknownFrame(type))))]
         case .malformed(let refusal): return [.book(refusal, events: 1)] + end(with: CloseCode(endingFor: refusal.reason), refusal, at: now)
         }
     }
@@ -128,7 +132,8 @@ public struct Session: Sendable {
         if let lost { return accessLost(lost, at: now) }
         if departure != nil { return depart(at: now) }
         if case .helloAwaited(let since) = phase, now.uptime - since >= configuration.helloTimeoutMilliseconds {
-            return end(with: .helloTimeout, Refusal(.bodyTimeout, "No hello came within \(configuration.helloTimeoutMilliseconds) ms."), at: now)
+            return end(
+                with: .helloTimeout, Refusal(.bodyTimeout, "No hello came within \(configuration.helloTimeoutMilliseconds) ms."), at: now)
         }
         // While we read no further, silence is ours.
         if isSaturated { lastHeard = now.uptime }

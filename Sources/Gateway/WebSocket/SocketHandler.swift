@@ -32,7 +32,8 @@ final class SocketHandler: ChannelDuplexHandler {
         self.reception = reception
         self.door = door
         self.entry = entry
-        session = Session(id: "s_" + String(UInt64.random(in: .min ... .max), radix: 36), configuration: reception.configuration, at: Self.now(reception))
+        session = Session(
+            id: "s_" + String(UInt64.random(in: .min ... .max), radix: 36), configuration: reception.configuration, at: Self.now(reception))
         messages = MessageAssembler(maximumBytes: reception.configuration.maximumFrameBytes)
     }
 
@@ -48,7 +49,9 @@ final class SocketHandler: ChannelDuplexHandler {
         case .refused(let refusal):
             perform(session.accessLost(refusal, at: now))
         case .unsupportedVersion:
-            perform(session.end(with: .unsupportedVersion, Refusal(.badRequest, "The subprotocol spoken here is \(door.subprotocol)."), at: now))
+            perform(
+                session.end(with: .unsupportedVersion, Refusal(.badRequest, "The subprotocol spoken here is \(door.subprotocol)."), at: now)
+            )
         }
     }
 

@@ -29,7 +29,8 @@ struct SocketReception: Sendable {
         // Grows with what comes and shrinks again: a fixed large buffer costs as much memory as it has bytes, for each idle socket.
         try channel.syncOptions?.setOption(
             .recvAllocator, value: AdaptiveRecvByteBufferAllocator(minimum: 512, initial: 2048, maximum: 256 * 1024))
-        try channel.pipeline.syncOperations.addHandler(SocketHandler(reception: self, door: door, entry: entry(head, door: door, channel: channel)))
+        try channel.pipeline.syncOperations.addHandler(
+            SocketHandler(reception: self, door: door, entry: entry(head, door: door, channel: channel)))
     }
 
     private func entry(_ head: HTTPRequestHead, door: any SocketDoor, channel: any Channel) -> SocketHandler.Entry {

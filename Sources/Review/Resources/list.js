@@ -83,7 +83,7 @@ export function threadList({ go, router }) {
         el("span.dim", null, `${LABELS[name]} `), el("bdi", null, shown), icon("close"), spoken(" remove"));
     }), set.length > 1 && el("button.link", { type: "button", on: { click: clear } }, "Clear all"));
     replace(exports, ["jsonl", "csv"].map((kind) => el("a", { href: api.exportAddress(kind, filters), download: `${route.project}.${kind}` }, kind.toUpperCase(),
-      el("span.dim", null, kind === "jsonl" ? " one conversation a line" : " one message a row"))));
+      el("span.dim", null, kind === "jsonl" ? " one message or event a line" : " one message a row"))));
   }
 
   function clear() {

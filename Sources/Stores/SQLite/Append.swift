@@ -87,10 +87,11 @@ struct AppendTransaction {
             if case .text(let content) = message.content, !content.utf8.contains(0) { text = content }
         }
         let payload = event.json(.besideColumns).bytes
-        let statement = try db.cachedStatement(sql: """
-            INSERT INTO event (project, id, space, part, type, thread, at, received, source, person, role, digest, content, payload)
-            VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO NOTHING
-            """)
+        let statement = try db.cachedStatement(
+            sql: """
+                INSERT INTO event (project, id, space, part, type, thread, at, received, source, person, role, digest, content, payload)
+                VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO NOTHING
+                """)
         try statement.execute(arguments: [
             project.number, event.id, space.rawValue, space == .run ? Blob(admitted.digest.bytes) : Blob([]), event.type, thread,
             admitted.at.microseconds, delivery.receivedAt.microseconds, source, person, role, Blob(admitted.digest.bytes), text,
@@ -121,7 +122,8 @@ struct AppendTransaction {
         let original = try db.cachedStatement(sql: "SELECT digest FROM event WHERE project = ? AND id = ? AND space = ? AND part = x''")
         original.arguments = [delivery.source.project.number, admitted.event.id, space.rawValue]
         if let digest = try Blob.fetchOne(original), digest.bytes == admitted.digest.bytes { return .duplicate }
-        let refusal = Refusal(.idConflict, field: "id", "The id \(admitted.event.id) was stored before with other content; that one stands.")
+        let refusal = Refusal(
+            .idConflict, field: "id", "The id \(admitted.event.id) was stored before with other content; that one stands.")
         let aside = SetAside(id: admitted.event.id, type: admitted.event.type, refusal: refusal, payload: admitted.event.json())
         // The verdict is conflict even where quarantine has no room for the newcomer.
         _ = try setAside(aside, of: delivery, source: source, as: { .conflict($0) })
@@ -132,24 +134,30 @@ struct AppendTransaction {
         let project = delivery.source.project.number
         let total = try Row.fetchOne(
             db.cachedStatement(sql: "SELECT items, bytes FROM quarantine_total WHERE project = ?"), arguments: [project])
-        if let total, (total[0] as Int) >= configuration.maximumQuarantineItems || (total[1] as Int) >= configuration.maximumQuarantineBytes {
+        if let total, (total[0] as Int) >= configuration.maximumQuarantineItems || (total[1] as Int) >= configuration.maximumQuarantineBytes
+        {
             return .dropped(Refusal(.quarantineFull))
         }
         // The same thing refused twice is kept once.
-        let digest = ContentDigest(Event(
-            id: aside.id ?? "", metadata: aside.payload, body: .other(type: aside.refusal.reason.rawValue)))
-        try db.cachedStatement(sql: """
-            INSERT INTO quarantine (project, digest, reason, field, message, event, type, received, source, payload)
-            VALUES (?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO NOTHING
-            """).execute(arguments: [
-                project, Blob(digest.bytes), aside.refusal.reason.rawValue, aside.refusal.field, aside.refusal.message, aside.id, aside.type,
-                delivery.receivedAt.microseconds, source, aside.payload.string,
-            ])
+        let digest = ContentDigest(
+            Event(
+                id: aside.id ?? "", metadata: aside.payload, body: .other(type: aside.refusal.reason.rawValue)))
+        try db.cachedStatement(
+            sql: """
+                INSERT INTO quarantine (project, digest, reason, field, message, event, type, received, source, payload)
+                VALUES (?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO NOTHING
+                """
+        ).execute(arguments: [
+            project, Blob(digest.bytes), aside.refusal.reason.rawValue, aside.refusal.field, aside.refusal.message, aside.id, aside.type,
+            delivery.receivedAt.microseconds, source, aside.payload.string,
+        ])
         if db.changesCount > 0 {
-            try db.cachedStatement(sql: """
-                INSERT INTO quarantine_total VALUES (?, 1, ?)
-                ON CONFLICT DO UPDATE SET items = items + 1, bytes = bytes + excluded.bytes
-                """).execute(arguments: [project, aside.payload.bytes.count])
+            try db.cachedStatement(
+                sql: """
+                    INSERT INTO quarantine_total VALUES (?, 1, ?)
+                    ON CONFLICT DO UPDATE SET items = items + 1, bytes = bytes + excluded.bytes
+                    """
+            ).execute(arguments: [project, aside.payload.bytes.count])
         }
         return verdict(aside.refusal)
     }
@@ -162,7 +170,8 @@ struct AppendTransaction {
             arguments: [project.number, vote.target, vote.voter])
         if let standing {
             let other = Vote(
-                target: vote.target, voter: vote.voter, thumb: nil, comment: nil, at: Timestamp(microseconds: standing[0]), event: standing[1])
+                target: vote.target, voter: vote.voter, thumb: nil, comment: nil, at: Timestamp(microseconds: standing[0]),
+                event: standing[1])
             guard vote.supersedes(other) else { return }
         }
         let ofTarget = try Int64.fetchOne(
@@ -180,7 +189,8 @@ struct AppendTransaction {
             arguments: [project.number, score.target, score.name, score.author])
         if let standing, (Timestamp(microseconds: standing[0]), standing[1] as String) >= (score.at, score.event) { return }
         try db.cachedStatement(sql: "INSERT OR REPLACE INTO score VALUES (?,?,?,?,?,?,?,?,?)").execute(arguments: [
-            project.number, score.target, score.name, score.author, score.value, score.category, score.reason, score.at.microseconds, score.event,
+            project.number, score.target, score.name, score.author, score.value, score.category, score.reason, score.at.microseconds,
+            score.event,
         ])
     }
 
@@ -194,9 +204,11 @@ struct AppendTransaction {
             try db.cachedStatement(sql: "UPDATE person SET props = ? WHERE number = ?").execute(arguments: [fold.stored.string, person])
         }
         for (key, count) in outcomes {
-            try db.cachedStatement(sql: """
-                INSERT INTO outcome VALUES (?,?,?,?,?) ON CONFLICT DO UPDATE SET count = count + excluded.count
-                """).execute(arguments: [key.project, key.minute, key.key, key.name, count])
+            try db.cachedStatement(
+                sql: """
+                    INSERT INTO outcome VALUES (?,?,?,?,?) ON CONFLICT DO UPDATE SET count = count + excluded.count
+                    """
+            ).execute(arguments: [key.project, key.minute, key.key, key.name, count])
         }
     }
 
@@ -204,7 +216,9 @@ struct AppendTransaction {
         let minute = delivery.receivedAt.microseconds / 60_000_000 * 60_000_000
         func add(_ name: String, _ count: Int) {
             guard count > 0 else { return }
-            outcomes[OutcomeKey(project: delivery.source.project.number, minute: minute, key: delivery.source.key, name: name), default: 0] += count
+            outcomes[
+                OutcomeKey(project: delivery.source.project.number, minute: minute, key: delivery.source.key, name: name), default: 0] +=
+                count
         }
         add("received", tally.received)
         for (name, count) in tally.verdicts { add(name.rawValue, count) }
@@ -219,9 +233,11 @@ struct AppendTransaction {
             source.project.number, source.key, source.lane.rawValue, source.origin ?? "", source.transport.rawValue,
         ]
         try db.execute(
-            sql: "INSERT INTO source (project, key, lane, origin, transport) VALUES (?,?,?,?,?) ON CONFLICT DO NOTHING", arguments: arguments)
+            sql: "INSERT INTO source (project, key, lane, origin, transport) VALUES (?,?,?,?,?) ON CONFLICT DO NOTHING",
+            arguments: arguments)
         let number = try Int64.fetchOne(
-            db, sql: "SELECT number FROM source WHERE project = ? AND key = ? AND lane = ? AND origin = ? AND transport = ?", arguments: arguments)!
+            db, sql: "SELECT number FROM source WHERE project = ? AND key = ? AND lane = ? AND origin = ? AND transport = ?",
+            arguments: arguments)!
         numbers.sources[source] = number
         return number
     }
@@ -230,7 +246,8 @@ struct AppendTransaction {
         let person = NumberCache.Person(project: project, id: user)
         if let number = numbers.people[person] { return number }
         try db.execute(sql: "INSERT INTO person (project, id) VALUES (?,?) ON CONFLICT DO NOTHING", arguments: [project.number, user])
-        let number = try Int64.fetchOne(db, sql: "SELECT number FROM person WHERE project = ? AND id = ?", arguments: [project.number, user])!
+        let number = try Int64.fetchOne(
+            db, sql: "SELECT number FROM person WHERE project = ? AND id = ?", arguments: [project.number, user])!
         numbers.people[person] = number
         return number
     }

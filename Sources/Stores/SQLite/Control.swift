@@ -101,7 +101,8 @@ extension SQLiteStore {
     public func hasReviewSession(_ digest: [UInt8], at time: Timestamp) async throws -> Bool {
         try await pool.read { db in
             try Int.fetchOne(
-                db, sql: "SELECT 1 FROM review_session WHERE digest = ? AND expires > ?", arguments: [Blob(digest), time.microseconds]) != nil
+                db, sql: "SELECT 1 FROM review_session WHERE digest = ? AND expires > ?", arguments: [Blob(digest), time.microseconds])
+                != nil
         }
     }
 
@@ -122,7 +123,9 @@ extension Project.Settings {
             for (name, value) in [("keyQuota", keyQuota), ("addressQuota", addressQuota)] {
                 writer.key(name)
                 if let value {
-                    writer.object { $0.field("perSecond", value.perSecond); $0.field("burst", value.burst) }
+                    writer.object {
+                        $0.field("perSecond", value.perSecond); $0.field("burst", value.burst)
+                    }
                 } else {
                     writer.null()
                 }

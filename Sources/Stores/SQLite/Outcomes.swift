@@ -6,7 +6,8 @@ extension SQLiteStore {
     public func outcomes(in project: ProjectID, from: Timestamp?, to: Timestamp?) async throws -> [OutcomeRow] {
         try await pool.read { db in
             let rows = try Row.fetchAll(
-                db, sql: """
+                db,
+                sql: """
                     SELECT minute, key, name, count FROM outcome WHERE project = ? AND minute >= ? AND minute < ? ORDER BY minute, key
                     """, arguments: [project.number, from?.microseconds ?? 0, to?.microseconds ?? .max])
             var outcomes: [OutcomeRow] = []

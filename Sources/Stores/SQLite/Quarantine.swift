@@ -10,7 +10,8 @@ extension SQLiteStore {
         }
         return try await pool.read { db in
             var rows = try Row.fetchAll(
-                db, sql: """
+                db,
+                sql: """
                     \(QuarantineRows.select) WHERE q.project = ? AND (? IS NULL OR q.reason = ?) AND q.number < ?
                     ORDER BY q.number DESC LIMIT ?
                     """, arguments: [project.number, reason?.rawValue, reason?.rawValue, before ?? .max, limit + 1])
@@ -45,7 +46,8 @@ extension SQLiteStore {
             let arguments: StatementArguments = [project.number, QuarantineRows.numbers(ids)]
             let condition = "project = ? AND number IN (SELECT value FROM json_each(?))"
             let row = try Row.fetchOne(
-                db, sql: "SELECT count(*), coalesce(sum(length(CAST(payload AS BLOB))), 0) FROM quarantine WHERE \(condition)", arguments: arguments)!
+                db, sql: "SELECT count(*), coalesce(sum(length(CAST(payload AS BLOB))), 0) FROM quarantine WHERE \(condition)",
+                arguments: arguments)!
             try db.execute(sql: "DELETE FROM quarantine WHERE \(condition)", arguments: arguments)
             try db.execute(
                 sql: "UPDATE quarantine_total SET items = items - ?, bytes = bytes - ? WHERE project = ?",
@@ -80,7 +82,8 @@ private enum QuarantineRows {
     private static func differences(of payload: JSONText, project: ProjectID, db: Database) throws -> [QuarantineItem.Difference] {
         guard let newcomer = try? JSONDocument.read(payload.bytes, isOurs: true, { try Event($0) }) else { return [] }
         let row = try Row.fetchOne(
-            db.cachedStatement(sql: "SELECT \(EventRows.columns) \(EventRows.joins) WHERE e.project = ? AND e.id = ? AND e.space = ? AND e.part = x''"),
+            db.cachedStatement(
+                sql: "SELECT \(EventRows.columns) \(EventRows.joins) WHERE e.project = ? AND e.id = ? AND e.space = ? AND e.part = x''"),
             arguments: [project.number, newcomer.id, newcomer.idSpace.rawValue])
         guard let row else { return [] }
         var original = try EventRows.item(row).event

@@ -24,7 +24,8 @@ extension SQLiteStore {
         try await pool.read { db in
             let reader = ConversationReader(db: db, project: Project(number: project, id: "", name: ""), now: Timestamp(microseconds: 0))
             let row = try Row.fetchOne(
-                db.cachedStatement(sql: "SELECT \(EventRows.columns) \(EventRows.joins) WHERE e.project = ? AND e.id = ? AND e.space = 0 AND e.part = x''"),
+                db.cachedStatement(
+                    sql: "SELECT \(EventRows.columns) \(EventRows.joins) WHERE e.project = ? AND e.id = ? AND e.space = 0 AND e.part = x''"),
                 arguments: [project.number, id])
             guard let row else { return nil }
             return try reader.dressed([EventRows.item(row)]).first
@@ -42,13 +43,15 @@ extension SQLiteStore {
 
     public func events(after sequence: Int64, in project: ProjectID?, limit: Int) async throws -> [StoredEvent] {
         try await pool.read { db in
-            let statement = try db.cachedStatement(sql: """
-                SELECT \(EventRows.columns) \(EventRows.joins) WHERE e.sequence > ? AND (? IS NULL OR e.project = ?) ORDER BY e.sequence LIMIT ?
-                """)
+            let statement = try db.cachedStatement(
+                sql: """
+                    SELECT \(EventRows.columns) \(EventRows.joins) WHERE e.sequence > ? AND (? IS NULL OR e.project = ?) ORDER BY e.sequence LIMIT ?
+                    """)
             return try Row.fetchAll(statement, arguments: [sequence, project?.number, project?.number, limit]).map { row in
                 let item = try EventRows.item(row)
                 return StoredEvent(
-                    sequence: item.sequence, project: item.project, event: item.event, at: item.at, receivedAt: item.receivedAt, source: item.source)
+                    sequence: item.sequence, project: item.project, event: item.event, at: item.at, receivedAt: item.receivedAt,
+                    source: item.source)
             }
         }
     }
@@ -90,12 +93,13 @@ struct ConversationReader {
     let now: Timestamp
 
     func items(of thread: Int64, limit: Int, after: ItemCursor?) throws -> [EventRows.Item] {
-        let statement = try db.cachedStatement(sql: """
-            SELECT \(EventRows.columns) \(EventRows.joins)
-            WHERE e.project = ? AND e.thread = ? AND e.type NOT IN ('run', 'feedback', 'score', 'thread', 'identify', 'client_report')
-                AND (e.at > ? OR (e.at = ? AND e.id > ?))
-            ORDER BY e.at, e.id LIMIT ?
-            """)
+        let statement = try db.cachedStatement(
+            sql: """
+                SELECT \(EventRows.columns) \(EventRows.joins)
+                WHERE e.project = ? AND e.thread = ? AND e.type NOT IN ('run', 'feedback', 'score', 'thread', 'identify', 'client_report')
+                    AND (e.at > ? OR (e.at = ? AND e.id > ?))
+                ORDER BY e.at, e.id LIMIT ?
+                """)
         let at = after?.at.microseconds ?? -1
         return try Row.fetchAll(statement, arguments: [project.number.number, thread, at, at, after?.id ?? "", limit]).map(EventRows.item)
     }
@@ -110,7 +114,8 @@ struct ConversationReader {
                 arguments: [project.number.number, number, Self.maximumRuns])
             let nodes = try nodes(runs: descendants(of: [], and: own))
             let messages = try String.fetchSet(
-                db.cachedStatement(sql: "SELECT id FROM event WHERE project = ? AND space = 0 AND part = x'' AND id IN (SELECT value FROM json_each(?))"),
+                db.cachedStatement(
+                    sql: "SELECT id FROM event WHERE project = ? AND space = 0 AND part = x'' AND id IN (SELECT value FROM json_each(?))"),
                 arguments: [project.number.number, EventRows.list(nodes.map(\.run.id))])
             loose = RunForest(nodes).loose(besides: messages)
         }
@@ -138,13 +143,14 @@ struct ConversationReader {
 
     /// The runs that name one of `parents`, those of `ids` themselves, and all below them.
     func descendants(of parents: [String], and ids: [String]) throws -> [String] {
-        let statement = try db.cachedStatement(sql: """
-            WITH RECURSIVE tree(id) AS (
-                SELECT id FROM run WHERE project = :project AND parent IN (SELECT value FROM json_each(:parents))
-                UNION SELECT id FROM run WHERE project = :project AND id IN (SELECT value FROM json_each(:ids))
-                UNION SELECT run.id FROM tree JOIN run ON run.project = :project AND run.parent = tree.id)
-            SELECT id FROM tree LIMIT \(Self.maximumRuns)
-            """)
+        let statement = try db.cachedStatement(
+            sql: """
+                WITH RECURSIVE tree(id) AS (
+                    SELECT id FROM run WHERE project = :project AND parent IN (SELECT value FROM json_each(:parents))
+                    UNION SELECT id FROM run WHERE project = :project AND id IN (SELECT value FROM json_each(:ids))
+                    UNION SELECT run.id FROM tree JOIN run ON run.project = :project AND run.parent = tree.id)
+                SELECT id FROM tree LIMIT \(Self.maximumRuns)
+                """)
         return try String.fetchAll(
             statement, arguments: ["project": project.number.number, "parents": EventRows.list(parents), "ids": EventRows.list(ids)])
     }
@@ -161,7 +167,8 @@ struct ConversationReader {
             let id: String = row[0]
             guard let run = Run(folding: (parts[id] ?? []).map { .init(event: $0.event, at: $0.at, digest: $0.digest) }) else { return nil }
             return RunNode(
-                run: run, link: ParentLink(rawValue: row[1]) ?? .none, feedback: FeedbackSummary(votes: votes[id] ?? []), scores: scores[id] ?? [])
+                run: run, link: ParentLink(rawValue: row[1]) ?? .none, feedback: FeedbackSummary(votes: votes[id] ?? []),
+                scores: scores[id] ?? [])
         }
     }
 
@@ -171,10 +178,12 @@ struct ConversationReader {
         for _ in 0..<ParentLinks.maximumDepth {
             guard let id = current else { return nil }
             let row = try Row.fetchOne(
-                db.cachedStatement(sql: "SELECT parent, link FROM run WHERE project = ? AND id = ?"), arguments: [project.number.number, id])
-            let isMessage = try Int.fetchOne(
-                db.cachedStatement(sql: "SELECT 1 FROM event WHERE project = ? AND id = ? AND space = 0 AND part = x''"),
-                arguments: [project.number.number, id]) != nil
+                db.cachedStatement(sql: "SELECT parent, link FROM run WHERE project = ? AND id = ?"),
+                arguments: [project.number.number, id])
+            let isMessage =
+                try Int.fetchOne(
+                    db.cachedStatement(sql: "SELECT 1 FROM event WHERE project = ? AND id = ? AND space = 0 AND part = x''"),
+                    arguments: [project.number.number, id]) != nil
             guard let row else { return isMessage ? id : nil }
             let parent: String? = row[0]
             if isMessage, parent == nil || parent == id { return id }
@@ -187,26 +196,30 @@ struct ConversationReader {
 
     private func votes(on targets: [String]) throws -> [String: [Vote]] {
         let rows = try Row.fetchAll(
-            db.cachedStatement(sql: """
-                SELECT target, voter, thumb, comment, at, event FROM vote WHERE project = ? AND target IN (SELECT value FROM json_each(?))
-                """), arguments: [project.number.number, EventRows.list(targets)])
-        return Dictionary(grouping: rows.map { row in
-            Vote(
-                target: row[0], voter: row[1], thumb: (row[2] as Int?).map { $0 > 0 ? .up : .down }, comment: row[3],
-                at: Timestamp(microseconds: row[4]), event: row[5])
-        }, by: \.target)
+            db.cachedStatement(
+                sql: """
+                    SELECT target, voter, thumb, comment, at, event FROM vote WHERE project = ? AND target IN (SELECT value FROM json_each(?))
+                    """), arguments: [project.number.number, EventRows.list(targets)])
+        return Dictionary(
+            grouping: rows.map { row in
+                Vote(
+                    target: row[0], voter: row[1], thumb: (row[2] as Int?).map { $0 > 0 ? .up : .down }, comment: row[3],
+                    at: Timestamp(microseconds: row[4]), event: row[5])
+            }, by: \.target)
     }
 
     func scores(on targets: [String]) throws -> [String: [Score]] {
         let rows = try Row.fetchAll(
-            db.cachedStatement(sql: """
-                SELECT target, name, value, category, reason, author, at, event FROM score
-                WHERE project = ? AND target IN (SELECT value FROM json_each(?)) ORDER BY name, author
-                """), arguments: [project.number.number, EventRows.list(targets)])
-        return Dictionary(grouping: rows.map { row in
-            Score(
-                target: row[0], name: row[1], value: row[2], category: row[3], reason: row[4], author: row[5],
-                at: Timestamp(microseconds: row[6]), event: row[7])
-        }, by: \.target)
+            db.cachedStatement(
+                sql: """
+                    SELECT target, name, value, category, reason, author, at, event FROM score
+                    WHERE project = ? AND target IN (SELECT value FROM json_each(?)) ORDER BY name, author
+                    """), arguments: [project.number.number, EventRows.list(targets)])
+        return Dictionary(
+            grouping: rows.map { row in
+                Score(
+                    target: row[0], name: row[1], value: row[2], category: row[3], reason: row[4], author: row[5],
+                    at: Timestamp(microseconds: row[6]), event: row[7])
+            }, by: \.target)
     }
 }

@@ -37,7 +37,8 @@ struct ThreadQuery: Sendable {
     }
 
     var sql: String {
-        "SELECT \(ThreadFold.columns) FROM thread t WHERE " + conditions.joined(separator: " AND ") + " ORDER BY t.last_at DESC, t.number DESC LIMIT ?"
+        "SELECT \(ThreadFold.columns) FROM thread t WHERE " + conditions.joined(separator: " AND ")
+            + " ORDER BY t.last_at DESC, t.number DESC LIMIT ?"
     }
 
     private mutating func add(_ condition: String, _ arguments: StatementArguments = []) {
@@ -48,7 +49,8 @@ struct ThreadQuery: Sendable {
     mutating func narrow(to filter: ThreadFilter) {
         let number = project.number.number
         if let words = filter.words {
-            add("""
+            add(
+                """
                 t.number IN (SELECT e.thread FROM event e WHERE e.project = ? AND e.sequence IN
                     (SELECT rowid FROM search WHERE search MATCH ?))
                 """, [number, SearchText.query(words, in: project.number)])
@@ -68,7 +70,8 @@ struct ThreadQuery: Sendable {
         if let status = filter.status {
             // The words of ThreadSummary.status, for the index: closed and nothing since, or no activity for the time.
             let deadline = now.advanced(bySeconds: -project.settings.inactiveAfterSeconds).microseconds
-            add("""
+            add(
+                """
                 (CASE WHEN t.status IS NOT NULL AND t.status_at >= t.last_at
                     THEN t.status = 'active' AND t.status_at > ? ELSE t.last_at > ? END) = ?
                 """, [deadline, deadline, status == .active])
@@ -88,7 +91,8 @@ extension ConversationReader {
 
     func summary(of thread: String) throws -> (number: Int64, summary: ThreadSummary)? {
         let row = try Row.fetchOne(
-            db.cachedStatement(sql: "SELECT \(ThreadFold.columns) FROM thread WHERE project = ? AND id = ?"), arguments: [project.number.number, thread])
+            db.cachedStatement(sql: "SELECT \(ThreadFold.columns) FROM thread WHERE project = ? AND id = ?"),
+            arguments: [project.number.number, thread])
         guard let row else { return nil }
         return try summaries([row]).first.map { (row[ThreadFold.numberColumn], $0) }
     }
@@ -104,9 +108,10 @@ extension ConversationReader {
             let number: Int64 = row[ThreadFold.numberColumn]
             let fold = ThreadFold(row)
             let votes = try Row.fetchOne(
-                db.cachedStatement(sql: """
-                    SELECT count(*) FILTER (WHERE thumb = 1), count(*) FILTER (WHERE thumb = -1) FROM vote WHERE project = ? AND thread = ?
-                    """), arguments: [project.number.number, number])!
+                db.cachedStatement(
+                    sql: """
+                        SELECT count(*) FILTER (WHERE thumb = 1), count(*) FILTER (WHERE thumb = -1) FROM vote WHERE project = ? AND thread = ?
+                        """), arguments: [project.number.number, number])!
             let tags = try String.fetchAll(
                 db.cachedStatement(sql: "SELECT tag FROM thread_tag WHERE project = ? AND thread = ? ORDER BY tag"),
                 arguments: [project.number.number, number])
@@ -132,15 +137,17 @@ extension ConversationReader {
 
     private func excerpts(of ids: [String]) throws -> [String: ThreadSummary.Excerpt] {
         let rows = try Row.fetchAll(
-            db.cachedStatement(sql: """
-                SELECT id, role, at, substr(content, 1, \(Self.excerptLength)), CASE WHEN content IS NULL THEN payload END FROM event
-                WHERE project = ? AND space = 0 AND part = x'' AND id IN (SELECT value FROM json_each(?))
-                """), arguments: [project.number.number, EventRows.list(ids)])
+            db.cachedStatement(
+                sql: """
+                    SELECT id, role, at, substr(content, 1, \(Self.excerptLength)), CASE WHEN content IS NULL THEN payload END FROM event
+                    WHERE project = ? AND space = 0 AND part = x'' AND id IN (SELECT value FROM json_each(?))
+                    """), arguments: [project.number.number, EventRows.list(ids)])
         var excerpts: [String: ThreadSummary.Excerpt] = [:]
         for row in rows {
             let text = (row[3] as String?) ?? (row[4] as String?).map { SearchText.words(ofPayload: $0) } ?? ""
             excerpts[row[0]] = ThreadSummary.Excerpt(
-                id: row[0], role: Event.Role.allCases[row[1]], text: String(text.prefix(Self.excerptLength)), at: Timestamp(microseconds: row[2]))
+                id: row[0], role: Event.Role.allCases[row[1]], text: String(text.prefix(Self.excerptLength)),
+                at: Timestamp(microseconds: row[2]))
         }
         return excerpts
     }

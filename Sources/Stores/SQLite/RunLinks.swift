@@ -26,15 +26,18 @@ struct RunLinks {
                 ?? Int64.fetchOne(
                     db.cachedStatement(sql: "SELECT number FROM thread WHERE project = ? AND id = ?"), arguments: [project.number, name])
         }
-        try db.cachedStatement(sql: """
-            INSERT INTO run VALUES (?,?,?,0,?) ON CONFLICT DO UPDATE SET parent = excluded.parent, thread = excluded.thread
-            """).execute(arguments: [project.number, id, run.parent, thread])
+        try db.cachedStatement(
+            sql: """
+                INSERT INTO run VALUES (?,?,?,0,?) ON CONFLICT DO UPDATE SET parent = excluded.parent, thread = excluded.thread
+                """
+        ).execute(arguments: [project.number, id, run.parent, thread])
         if let before, before == run.parent {
             return try settle(id)  // A later part that names the same parent, or none, moves no other link.
         }
         var affected: Set<String> = [id]
-        affected.formUnion(try String.fetchAll(
-            db.cachedStatement(sql: "SELECT id FROM run WHERE project = ? AND parent = ?"), arguments: [project.number, id]))
+        affected.formUnion(
+            try String.fetchAll(
+                db.cachedStatement(sql: "SELECT id FROM run WHERE project = ? AND parent = ?"), arguments: [project.number, id]))
         try collectAncestors(of: run.parent, into: &affected)
         try collectAncestors(of: before ?? nil, into: &affected)
         for run in affected { try settle(run) }
@@ -56,8 +59,9 @@ struct RunLinks {
 
     /// nil: no such run. `.some(nil)`: it names no parent.
     private func parent(of id: String) throws -> String?? {
-        guard let row = try Row.fetchOne(
-            db.cachedStatement(sql: "SELECT parent FROM run WHERE project = ? AND id = ?"), arguments: [project.number, id])
+        guard
+            let row = try Row.fetchOne(
+                db.cachedStatement(sql: "SELECT parent FROM run WHERE project = ? AND id = ?"), arguments: [project.number, id])
         else { return nil }
         return .some(row[0])
     }

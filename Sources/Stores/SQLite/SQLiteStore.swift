@@ -46,10 +46,14 @@ public final class SQLiteStore: Sendable {
             try FileManager.default.createDirectory(
                 atPath: directory, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
         } catch {
-            throw OpenFailure(description: "The data folder \(directory) can't be made: \(error.localizedDescription). Choose another with --data, or mend its rights.")
+            throw OpenFailure(
+                description:
+                    "The data folder \(directory) can't be made: \(error.localizedDescription). Choose another with --data, or mend its rights."
+            )
         }
         guard FileManager.default.isWritableFile(atPath: directory) else {
-            throw OpenFailure(description: "The data folder \(directory) is not writable for this user. Choose another with --data, or mend its rights.")
+            throw OpenFailure(
+                description: "The data folder \(directory) is not writable for this user. Choose another with --data, or mend its rights.")
         }
         var options = GRDB.Configuration()
         options.maximumReaderCount = configuration.maximumReaders
@@ -62,11 +66,12 @@ public final class SQLiteStore: Sendable {
             try Migrations.migrator.migrate(pool)
             try pool.writeWithoutTransaction { db in
                 // P-ACK-1: GRDB sets NORMAL when it opens a pool, so FULL has to come after.
-                try db.execute(sql: """
-                    PRAGMA synchronous = FULL;
-                    PRAGMA wal_autocheckpoint = \(configuration.checkpointPages);
-                    PRAGMA cache_size = -\(configuration.writerCacheKiB);
-                    """)
+                try db.execute(
+                    sql: """
+                        PRAGMA synchronous = FULL;
+                        PRAGMA wal_autocheckpoint = \(configuration.checkpointPages);
+                        PRAGMA cache_size = -\(configuration.writerCacheKiB);
+                        """)
             }
         } catch let error as DatabaseError {
             throw OpenFailure(description: Self.advice(on: error, path: path))

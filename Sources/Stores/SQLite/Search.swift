@@ -37,7 +37,8 @@ extension SQLiteStore {
         guard isWaiting else { return 0 }
         return try await pool.write { db in
             let rows = try Row.fetchAll(
-                db.cachedStatement(sql: "SELECT sequence, project, space, content, payload FROM event WHERE sequence > ? ORDER BY sequence LIMIT ?"),
+                db.cachedStatement(
+                    sql: "SELECT sequence, project, space, content, payload FROM event WHERE sequence > ? ORDER BY sequence LIMIT ?"),
                 arguments: [from, Self.indexChunk])
             guard let last = rows.last else { return 0 }
             // Another process may have been here in the meantime.
@@ -60,10 +61,11 @@ enum SearchText {
 
     /// Words that all must occur, the last as a beginning; within one project. Nothing a person types is syntax.
     static func query(_ words: String, in project: ProjectID) -> String {
-        let terms = words
+        let terms =
+            words
             .split(whereSeparator: \.isWhitespace).filter { $0.contains { $0.isLetter || $0.isNumber } }.prefix(16).map { term in
-            "\"" + spaced(String(term)).replacing("\"", with: " ") + "\""
-        }
+                "\"" + spaced(String(term)).replacing("\"", with: " ") + "\""
+            }
         let matching = terms.isEmpty ? "\"\"" : terms.joined(separator: " AND ") + "*"
         return "scope:\(scope(project)) AND words:(\(matching))"
     }

@@ -28,7 +28,9 @@ struct ThreadRows {
         let name = Name(project: project, id: id)
         if let entry = entries[name] { return entry.number }
         if let row = try Row.fetchOne(
-            db.cachedStatement(sql: "SELECT \(ThreadFold.columns) FROM thread WHERE project = ? AND id = ?"), arguments: [project.number, id]) {
+            db.cachedStatement(sql: "SELECT \(ThreadFold.columns) FROM thread WHERE project = ? AND id = ?"),
+            arguments: [project.number, id])
+        {
             let number: Int64 = row[ThreadFold.numberColumn]
             entries[name] = Entry(number: number, isNew: false, fold: ThreadFold(row), knownTags: [])
             return number
@@ -50,7 +52,8 @@ struct ThreadRows {
     func write() throws {
         for (name, entry) in entries where entry.isChanged {
             let fold = entry.fold
-            let sql = entry.isNew
+            let sql =
+                entry.isNew
                 ? """
                 INSERT INTO thread (messages, roles, first_at, last_at, first_message_at, first_message, last_message_at, last_message,
                     active_at, person, person_at, person_event, status, status_at, status_event, metadata, metadata_at, metadata_event,
