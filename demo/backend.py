@@ -30,7 +30,10 @@ import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import yaml
+try:
+    import yaml
+except ImportError:  # set-up could not reach PyPI: the demo runs all the same, with one answer for everything
+    yaml = None
 
 HERE = Path(__file__).resolve().parent
 LOADER = HERE.parent / "web-snippet" / "dist" / "parley-loader.js"
@@ -85,6 +88,8 @@ def tokens(text):
 @functools.lru_cache(maxsize=None)  # bound: one entry a language
 def corpus(language):
     """Every (tokens, prompt, reply, file) of a language: each line of a conversation and the one after it."""
+    if yaml is None or importlib.util.find_spec("chatterbot_corpus") is None:
+        return []
     root = Path(importlib.util.find_spec("chatterbot_corpus").submodule_search_locations[0]) / "data" / LANGUAGES[language]
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     pairs = []
