@@ -4,23 +4,26 @@ import Logging
 import Synchronization
 
 extension SQLiteStore {
-    /// Events indexed in one go: short enough that a commit waiting behind it isn't late.
+    /// Events indexed in one go while nothing else is written.
     private static let indexChunk = 256
+    /// The same while acks wait behind it: about two milliseconds.
+    private static let busyChunk = 32
 
     /// Follows the commits with the search index until cancelled.
     ///
     /// While events keep coming it waits, so that acks don't; it is never further behind than the load lasts.
     public func runIndexer() async throws {
         while !Task.isCancelled {
+            let isBusy = clock.now().microseconds - lastAppend.withLock { $0.microseconds } < 100_000
+            let chunk = isBusy ? Self.busyChunk : Self.indexChunk
             let indexed: Int
             do {
-                indexed = try await indexNext()
+                indexed = try await indexNext(chunk)
             } catch {
                 logger.warning("search index could not follow; trying again", metadata: ["error": "\(error)"])
                 indexed = 0
             }
-            let isBusy = clock.now().microseconds - lastAppend.withLock { $0.microseconds } < 100_000
-            if indexed < Self.indexChunk {
+            if indexed < chunk {
                 try? await Task.sleep(for: .milliseconds(200))
             } else if isBusy {
                 try? await Task.sleep(for: .milliseconds(50))
@@ -29,7 +32,7 @@ extension SQLiteStore {
     }
 
     /// Indexes the next events; answers how many there were.
-    func indexNext() async throws -> Int {
+    func indexNext(_ limit: Int = indexChunk) async throws -> Int {
         let (from, isWaiting) = try await pool.read { db in
             let from = try Int64.fetchOne(db, sql: "SELECT indexed FROM search_state") ?? 0
             return (from, try Int64.fetchOne(db, sql: "SELECT max(sequence) FROM event") ?? 0 > from)
@@ -39,7 +42,7 @@ extension SQLiteStore {
             let rows = try Row.fetchAll(
                 db.cachedStatement(
                     sql: "SELECT sequence, project, space, content, payload FROM event WHERE sequence > ? ORDER BY sequence LIMIT ?"),
-                arguments: [from, Self.indexChunk])
+                arguments: [from, limit])
             guard let last = rows.last else { return 0 }
             // Another process may have been here in the meantime.
             try db.execute(sql: "UPDATE search_state SET indexed = ? WHERE indexed = ?", arguments: [last[0] as Int64, from])
