@@ -8,13 +8,13 @@ struct RawClient: Sendable {
 
     let channel: NIOAsyncChannel<ByteBuffer, ByteBuffer>
 
-    /// Runs `body` with a connection; every wait in it is bounded by the reads' ends and ten seconds.
+    /// Runs `body` with a connection; every wait in it is bounded by the reads' ends and a minute.
     static func connect(to port: Int, _ body: @escaping @Sendable (inout Conversation) async throws -> Void) async throws {
         let channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton).connect(host: "127.0.0.1", port: port) {
             channel in
             channel.eventLoop.makeCompletedFuture { try NIOAsyncChannel<ByteBuffer, ByteBuffer>(wrappingChannelSynchronously: channel) }
         }
-        let limit = channel.channel.eventLoop.scheduleTask(in: .seconds(10)) { channel.channel.close(promise: nil) }
+        let limit = channel.channel.eventLoop.scheduleTask(in: .seconds(60)) { channel.channel.close(promise: nil) }
         defer { limit.cancel() }
         let isDone = NIOLockedValueBox(false)
         do {
