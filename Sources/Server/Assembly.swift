@@ -14,8 +14,8 @@ import WebSnippet
 
 /// A store that lives in the data folder, opened by the server and by each command beside it.
 protocol EmbeddedStore: Store {
-    /// Follows the commits with the search index, until cancelled.
-    func runIndexer() async throws
+    /// What runs beside the commits, the search index for one, until cancelled.
+    func runUpkeep() async throws
     /// Looks for damage and says what it finds.
     func examine() async throws -> [(check: String, isFine: Bool, detail: String)]
     func close() throws
@@ -81,7 +81,7 @@ struct Assembly: Sendable {
         ).addRoutes(to: router)
 
         var group = ServiceGroupConfiguration(
-            services: [keys, Indexer(store: store), commits, gateway.service(router: router, onRunning: onRunning)],
+            services: [keys, Upkeep(store: store), commits, gateway.service(router: router, onRunning: onRunning)],
             gracefulShutdownSignals: [.sigint, .sigterm],
             cancellationSignals: [.sigquit],
             logger: logger)
@@ -101,10 +101,10 @@ struct Assembly: Sendable {
     }
 }
 
-/// Search, following the commits.
-private struct Indexer: Service {
+/// The store's own work beside the commits.
+private struct Upkeep: Service {
     let store: any EmbeddedStore
     func run() async throws {
-        try await cancelWhenGracefulShutdown { try await store.runIndexer() }
+        try await cancelWhenGracefulShutdown { try await store.runUpkeep() }
     }
 }

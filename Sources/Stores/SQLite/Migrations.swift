@@ -5,6 +5,7 @@ enum Migrations {
     static var migrator: DatabaseMigrator {
         var migrator = DatabaseMigrator()
         migrator.registerMigration("1") { try $0.execute(sql: version1) }
+        migrator.registerMigration("2") { try $0.execute(sql: version2) }
         return migrator
     }
 
@@ -79,5 +80,11 @@ enum Migrations {
         CREATE VIRTUAL TABLE search USING fts5 (scope, words, content = '', tokenize = 'unicode61 remove_diacritics 2');
         CREATE TABLE search_state (indexed INTEGER NOT NULL);
         INSERT INTO search_state VALUES (0);
+        """
+
+    /// The search index is merged by the indexer, a little with each step.
+    private static let version2 = """
+        INSERT INTO search (search, rank) VALUES ('automerge', 0);
+        INSERT INTO search (search, rank) VALUES ('crisismerge', 64);
         """
 }

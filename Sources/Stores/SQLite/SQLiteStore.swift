@@ -13,8 +13,10 @@ public final class SQLiteStore: Sendable {
     public struct Configuration: Sendable {
         /// The writer's page cache, in KiB. SQLite's own 2 MB halves the rate of inserts once the indexes outgrow it.
         public var writerCacheKiB = 48 * 1024
-        /// Pages in the WAL before they are moved into the file: 16 MiB, so that one move stays short.
+        /// New pages in the WAL, of 4 KiB, before they are moved into the file beside the writer.
         public var checkpointPages = 4096
+        /// Pages in the WAL before the writer waits for the last of them to be moved, so that it starts over.
+        public var walPages = 16384
         public var maximumReaders = 4
         /// Quarantine's bounds for each project; beyond them the newcomer is dropped as `quarantine_full`.
         public var maximumQuarantineItems = 100_000
@@ -69,7 +71,7 @@ public final class SQLiteStore: Sendable {
                 try db.execute(
                     sql: """
                         PRAGMA synchronous = FULL;
-                        PRAGMA wal_autocheckpoint = \(configuration.checkpointPages);
+                        PRAGMA wal_autocheckpoint = \(4 * configuration.walPages);
                         PRAGMA cache_size = -\(configuration.writerCacheKiB);
                         """)
             }

@@ -12,7 +12,7 @@ extension SQLiteStore {
     /// Follows the commits with the search index until cancelled.
     ///
     /// While events keep coming it waits, so that acks don't; it is never further behind than the load lasts.
-    public func runIndexer() async throws {
+    func runIndexer() async throws {
         while !Task.isCancelled {
             let isBusy = clock.now().microseconds - lastAppend.withLock { $0.microseconds } < 100_000
             let chunk = isBusy ? Self.busyChunk : Self.indexChunk
@@ -53,6 +53,8 @@ extension SQLiteStore {
                 guard !text.isEmpty else { continue }
                 try insert.execute(arguments: [row[0] as Int64, SearchText.scope(ProjectID(row[1])), SearchText.spaced(text)])
             }
+            // Merging in proportion keeps every step short; FTS5 left to itself merges rarely and much (FTS5, section 6.8).
+            try db.cachedStatement(sql: "INSERT INTO search (search, rank) VALUES ('merge', ?)").execute(arguments: [limit / 2])
             return rows.count
         }
     }
