@@ -14,6 +14,8 @@ public struct ThreadSummary: Sendable, Equatable {
     }
 
     public var id: String
+    /// Its number in the store, which stays though the ID may turn out to be another name of it.
+    public var number: Int64
     public var status: Event.ThreadPatch.Status
     public var user: Event.User?
     public var tags: [String]
@@ -26,11 +28,15 @@ public struct ThreadSummary: Sendable, Equatable {
     public var up: Int
     public var down: Int
     public var scores: [Score]
+    public var comments: [Comment]
 
     public init(
-        id: String, status: Event.ThreadPatch.Status, user: Event.User?, tags: [String], metadata: JSONText?, messageCount: Int,
-        firstAt: Timestamp, lastAt: Timestamp, first: Excerpt?, last: Excerpt?, up: Int, down: Int, scores: [Score]
+        id: String, number: Int64 = 0, status: Event.ThreadPatch.Status, user: Event.User?, tags: [String], metadata: JSONText?,
+        messageCount: Int, firstAt: Timestamp, lastAt: Timestamp, first: Excerpt?, last: Excerpt?, up: Int, down: Int, scores: [Score],
+        comments: [Comment] = []
     ) {
+        self.number = number
+        self.comments = comments
         self.id = id
         self.status = status
         self.user = user
@@ -67,12 +73,17 @@ public struct ConversationItem: Sendable, Equatable {
     public var provenance: Provenance
     public var feedback: FeedbackSummary
     public var scores: [Score]
+    public var comments: [Comment]
     public var runs: [RunNode]
+    /// The run whose words these are, where no message with them was sent.
+    public var derivedFrom: String?
 
     public init(
         event: Event, at: Timestamp, receivedAt: Timestamp, provenance: Provenance, feedback: FeedbackSummary = FeedbackSummary(),
-        scores: [Score] = [], runs: [RunNode] = []
+        scores: [Score] = [], comments: [Comment] = [], runs: [RunNode] = [], derivedFrom: String? = nil
     ) {
+        self.comments = comments
+        self.derivedFrom = derivedFrom
         self.event = event
         self.at = at
         self.receivedAt = receivedAt
@@ -85,13 +96,23 @@ public struct ConversationItem: Sendable, Equatable {
 
 /// A run with the runs below it.
 public struct RunNode: Sendable, Equatable {
+    /// How it was found out what the run hangs under.
+    public enum Via: String, Sendable { case parent, trace, inferred }
+
     public var run: Run
     public var link: ParentLink
+    public var via: Via?
     public var feedback: FeedbackSummary
     public var scores: [Score]
+    public var comments: [Comment]
     public var children: [RunNode]
 
-    public init(run: Run, link: ParentLink, feedback: FeedbackSummary = FeedbackSummary(), scores: [Score] = [], children: [RunNode] = []) {
+    public init(
+        run: Run, link: ParentLink, via: Via? = nil, feedback: FeedbackSummary = FeedbackSummary(), scores: [Score] = [],
+        comments: [Comment] = [], children: [RunNode] = []
+    ) {
+        self.via = via
+        self.comments = comments
         self.run = run
         self.link = link
         self.feedback = feedback

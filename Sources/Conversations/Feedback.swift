@@ -49,12 +49,17 @@ public struct Score: Sendable, Equatable {
     public var category: String?
     public var reason: String?
     public var author: String
+    public var judge: Event.Score.Judge
     public var at: Timestamp
     public var event: String
+    /// Whether the conversation went on since.
+    public var isStale = false
 
     public init(
-        target: String, name: String, value: Double?, category: String?, reason: String?, author: String, at: Timestamp, event: String
+        target: String, name: String, value: Double?, category: String?, reason: String?, author: String,
+        judge: Event.Score.Judge = .program, at: Timestamp, event: String
     ) {
+        self.judge = judge
         self.target = target
         self.name = name
         self.value = value
@@ -69,8 +74,42 @@ public struct Score: Sendable, Equatable {
         guard case .score(let score) = event.body else { return nil }
         self.init(
             target: score.target, name: score.name, value: score.value, category: score.category, reason: score.reason,
-            author: score.author ?? "sdk", at: at, event: event.id)
+            author: score.author ?? "sdk", judge: score.judge, at: at, event: event.id)
     }
 
     public func supersedes(_ other: Score) -> Bool { (at, event) > (other.at, other.event) }
+
+    /// Whether it was taken back; kept so that an earlier one that comes later does not stand.
+    public var isRemoved: Bool { value == nil && category == nil }
+
+    /// The scores on a conversation as its project's policy lets them stand, once it was active last at `activeAt`.
+    public static func standing(_ scores: [Score], activeAt: Timestamp, under policy: Project.Scoring) -> [Score] {
+        scores.compactMap { score in
+            guard !score.isRemoved else { return nil }
+            guard policy != .open, score.at < activeAt else { return score }
+            guard policy == .review, score.judge == .program else { return nil }
+            var stale = score
+            stale.isStale = true
+            return stale
+        }
+    }
+}
+
+/// A remark on a thread, message or run, as it reads now.
+public struct Comment: Sendable, Equatable {
+    public var id: String
+    public var target: String
+    public var text: String
+    public var author: String?
+    public var at: Timestamp
+    public var changedAt: Timestamp
+
+    public init(id: String, target: String, text: String, author: String?, at: Timestamp, changedAt: Timestamp) {
+        self.id = id
+        self.target = target
+        self.text = text
+        self.author = author
+        self.at = at
+        self.changedAt = changedAt
+    }
 }

@@ -23,6 +23,15 @@ public struct Run: Sendable, Equatable {
     public var endedAt: Timestamp?
     public var metadata: JSONText?
     public var tags: [String] = []
+    public var question: String?
+    public var answer: String?
+    public var trace: String?
+    public var linkedTraces: [String] = []
+    /// What its senders said besides, each member by its newest version.
+    public var extra: JSONText?
+    /// The versions of the oldest and the newest part.
+    public var createdAt: Timestamp
+    public var updatedAt: Timestamp
 
     /// A part on its way into the fold.
     public struct Part: Sendable {
@@ -37,12 +46,19 @@ public struct Run: Sendable, Equatable {
         let ordered = parts.sorted { a, b in
             (a.at, a.digest.bytes.lexicographicKey) < (b.at, b.digest.bytes.lexicographicKey)
         }
-        guard let first = ordered.first else { return nil }
+        guard let first = ordered.first, let last = ordered.last else { return nil }
         id = first.event.id
-        for part in ordered { apply(part) }
+        (createdAt, updatedAt) = (first.at, last.at)
+        var members: [(key: String, value: JSONText)] = []
+        for part in ordered { apply(part, &members) }
+        if !members.isEmpty {
+            var writer = JSONWriter()
+            writer.object { writer in for (key, value) in members { writer.field(key, value) } }
+            extra = JSONText(trusted: writer.bytes)
+        }
     }
 
-    private mutating func apply(_ part: Part) {
+    private mutating func apply(_ part: Part, _ members: inout [(key: String, value: JSONText)]) {
         guard case .run(let fields) = part.event.body else { return }
         kind = fields.kind ?? kind
         name = fields.name ?? name
@@ -61,7 +77,25 @@ public struct Run: Sendable, Equatable {
         endedAt = fields.endedAt ?? endedAt
         metadata = part.event.metadata ?? metadata
         if !fields.tags.isEmpty { tags = fields.tags }
+        question = fields.question ?? question
+        answer = fields.answer ?? answer
+        trace = fields.trace ?? trace
+        if !fields.linkedTraces.isEmpty { linkedTraces = fields.linkedTraces }
+        guard let extra = fields.extra else { return }
+        try? JSONDocument.read(extra.bytes, isOurs: true) { json in
+            json.forEachMember { key, value in
+                let name = String(decoding: key, as: UTF8.self)
+                if let index = members.firstIndex(where: { $0.key == name }) {
+                    members[index].value = JSONText(value)
+                } else {
+                    members.append((name, JSONText(value)))
+                }
+            }
+        }
     }
+
+    /// Whether it is a whole turn of its thread: what a user said, or what was answered.
+    public var isTurn: Bool { thread != nil && (question != nil || answer != nil) }
 
     /// Milliseconds from start to end, where both are known.
     public var latencyMilliseconds: Double? {

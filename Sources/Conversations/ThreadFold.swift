@@ -29,7 +29,10 @@ public struct ThreadFold: Sendable, Equatable {
     public var user: Latest<String>?
     public var status: Latest<Event.ThreadPatch.Status>?
     public var metadata: Latest<JSONText>?
-    public var tags: Set<String> = []
+    /// Each tag that was set or taken off, by what was said of it last.
+    public var tags: [String: Latest<Bool>] = [:]
+    /// Whether there are runs in it that are turns; their messages are found when it is read.
+    public var hasTurns = false
 
     public init() {}
 
@@ -47,17 +50,45 @@ public struct ThreadFold: Sendable, Equatable {
             firstMessage = min(firstMessage ?? place, place)
             lastMessage = max(lastMessage ?? place, place)
             lastAt = max(lastAt ?? at, at)
-            tags.formUnion(message.tags)
+            for tag in message.tags { set(tag, true, place) }
         case .thread(let patch):
-            tags.formUnion(patch.tags)
+            for tag in patch.tags { set(tag, true, place) }
+            for tag in patch.untag { set(tag, false, place) }
             if let new = patch.status, status.map({ $0.place < place }) ?? true { status = Latest(new, place) }
             if let new = event.metadata, metadata.map({ $0.place < place }) ?? true { metadata = Latest(new, place) }
-            // Closing a thread is no activity of it.
-            if patch.status == nil { lastAt = max(lastAt ?? at, at) }
+            // Closing a thread is no activity of it, nor is taking tags off.
+            if patch.status == nil, patch.untag.isEmpty { lastAt = max(lastAt ?? at, at) }
         case .event, .other:
             lastAt = max(lastAt ?? at, at)
         default: break
         }
+    }
+
+    private mutating func set(_ tag: String, _ isOn: Bool, _ place: Place) {
+        if let known = tags[tag], place < known.place || (place == known.place && known.value) { return }
+        tags[tag] = Latest(isOn, place)
+    }
+
+    /// A run of the thread turned out to be a turn of it.
+    public mutating func applyTurn(at: Timestamp) {
+        hasTurns = true
+        firstAt = min(firstAt ?? at, at)
+        lastAt = max(lastAt ?? at, at)
+    }
+
+    /// Takes over what another thread's events add up to, when the two turn out to be one.
+    public mutating func merge(_ other: ThreadFold) {
+        messageCount += other.messageCount
+        roles |= other.roles
+        firstMessage = [firstMessage, other.firstMessage].compactMap(\.self).min()
+        lastMessage = [lastMessage, other.lastMessage].compactMap(\.self).max()
+        firstAt = [firstAt, other.firstAt].compactMap(\.self).min()
+        lastAt = [lastAt, other.lastAt].compactMap(\.self).max()
+        if let theirs = other.user, user.map({ (theirs.place, theirs.value) < ($0.place, $0.value) }) ?? true { user = theirs }
+        if let theirs = other.status, status.map({ $0.place < theirs.place }) ?? true { status = theirs }
+        if let theirs = other.metadata, metadata.map({ $0.place < theirs.place }) ?? true { metadata = theirs }
+        for (tag, theirs) in other.tags { set(tag, theirs.value, theirs.place) }
+        hasTurns = hasTurns || other.hasTurns
     }
 
     public static func bit(of role: Event.Role) -> Int { 1 << Event.Role.allCases.firstIndex(of: role)! }

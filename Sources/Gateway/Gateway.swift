@@ -14,7 +14,11 @@ import HTTPTypes
 /// event loop, as its session says (`SocketHandler`, `Session`). Everything either of them refuses has a `Reason`, an
 /// answer and a counter.
 public struct Gateway: Sendable {
+    /// Makes the desk at which a door asks for whom a passage lets in; nil where no key was needed.
+    public typealias DeskMaker = @Sendable (Passage?, Transport) -> any Desk
+
     let doors: [any Door]
+    let desk: DeskMaker
     let ingest: Ingest
     let keys: KeyRing
     let configuration: Configuration
@@ -29,10 +33,12 @@ public struct Gateway: Sendable {
 
     /// - Parameter ready: whether everything behind the gateway will take traffic; asked by `/readyz`.
     public init(
-        doors: [any Door], ingest: Ingest, keys: KeyRing, configuration: Configuration = Configuration(), clock: WallClock = .system,
+        doors: [any Door], ingest: Ingest, keys: KeyRing, desk: @escaping DeskMaker = { _, _ in NoDesk() },
+        configuration: Configuration = Configuration(), clock: WallClock = .system,
         logger: Logger, ready: @escaping @Sendable () async -> Bool = { true }
     ) {
         self.doors = doors
+        self.desk = desk
         self.ingest = ingest
         self.keys = keys
         self.configuration = configuration
@@ -43,15 +49,8 @@ public struct Gateway: Sendable {
         gate = ConnectionGate(burst: configuration.socketBurst, perSecond: configuration.socketsPerSecond)
     }
 
-    /// Adds the doors' entrances and the operations' addresses. Other rooms add theirs to the same router.
+    /// Adds the addresses of sockets and operations. Other rooms add theirs to the same router; the doors' entrances go before all.
     public func routes(into router: Router<GatewayContext>) {
-        for door in doors {
-            for entrance in door.entrances {
-                DoorRoute(
-                    door: door, entrance: entrance, ingest: ingest, keys: keys, addresses: addresses, clock: clock, counters: counters
-                ).add(to: router)
-            }
-        }
         upgrades.add(to: router)
         OperationsRoutes(ready: ready, ingest: ingest, counters: counters, draining: draining).add(to: router)
     }
@@ -60,7 +59,7 @@ public struct Gateway: Sendable {
     ///
     /// - Parameter onRunning: called once with the port it listens on.
     public func service(router: Router<GatewayContext>, onRunning: @escaping @Sendable (Int) async -> Void = { _ in }) -> some Service {
-        let answering = Answering(base: router.buildResponder(), counters: counters, methods: methods)
+        let answering = Answering(base: router.buildResponder(), entrances: entrances, counters: counters, methods: methods)
         let upgrades = upgrades
         let application = Application(
             responder: answering,
@@ -80,6 +79,17 @@ public struct Gateway: Sendable {
     }
 
     // MARK: parts
+
+    private var entrances: EntranceTable {
+        EntranceTable(
+            doors.flatMap { door in
+                door.entrances.map { entrance in
+                    DoorRoute(
+                        door: door, entrance: entrance, ingest: ingest, keys: keys, desk: desk, addresses: addresses, clock: clock,
+                        counters: counters)
+                }
+            })
+    }
 
     private var addresses: ClientAddress { ClientAddress(trustedProxies: configuration.trustedProxies) }
 
@@ -107,7 +117,6 @@ public struct Gateway: Sendable {
         var methods: [String: [HTTPRequest.Method]] = [:]
         for path in OperationsRoutes.paths { methods[path] = [.get] }
         for door in doors {
-            for entrance in door.entrances { methods[entrance.path] = [.post, .options] }
             if let door = door as? any SocketDoor { methods[door.socketPath] = [.get] }
         }
         return methods

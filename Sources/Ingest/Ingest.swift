@@ -8,18 +8,26 @@ public struct Ingest: Sendable {
     private let commits: GroupCommit
     private let admission = Admission()
     private let unbooked = Unbooked()
+    private let schemes: [IDScheme]
 
-    public init(keys: KeyRing, commits: GroupCommit) {
+    /// - Parameter schemes: the other names that dialects give to IDs.
+    public init(keys: KeyRing, commits: GroupCommit, schemes: [IDScheme] = []) {
         self.keys = keys
         self.commits = commits
+        self.schemes = schemes
     }
 
     /// How full the queue in front of the store is, 0...1; credits shrink above one half.
     public var pressure: Double { commits.pressure }
 
     /// Admits and commits a parcel; one verdict an item, in order, after commit.
-    public func accept(_ parcel: Parcel, from access: Access, over transport: Transport, receivedAt: Timestamp) async -> [Verdict] {
-        await withCheckedContinuation { continuation in
+    /// - Parameter scheme: the door's own, where it has one.
+    public func accept(
+        _ parcel: Parcel, through scheme: IDScheme? = nil, from access: Access, over transport: Transport, receivedAt: Timestamp
+    ) async -> [Verdict] {
+        // P-NAME-1: known before the first of such events is committed, so that no message can come in between unnamed.
+        if scheme != nil, parcel.usesSchemeNames { await keys.noteNaming(with: access.text) }
+        return await withCheckedContinuation { continuation in
             accept(parcel, from: access, over: transport, receivedAt: receivedAt) { continuation.resume(returning: $0) }
         }
     }
@@ -37,7 +45,10 @@ public struct Ingest: Sendable {
             book(verdicts, from: source, receivedAt: receivedAt)
             return completion(verdicts)
         }
-        deliver(parcel, from: source, lane: access.lane, receivedAt: receivedAt, completion: completion)
+        deliver(
+            parcel, from: source, lane: access.lane,
+            scoring: ScoringRule(rule: access.project.settings.scoring, inactiveAfterSeconds: access.project.settings.inactiveAfterSeconds),
+            receivedAt: receivedAt, completion: completion)
     }
 
     /// Sends quarantined items through admission and commit again, with the times and the source they came with.
@@ -51,8 +62,18 @@ public struct Ingest: Sendable {
         }
     }
 
+    /// What the IDs in an event are called by those who name them with a key. Where the sender does so itself, only a message's own
+    /// ID may be one as it was given.
+    private func names(in event: Event, whole: Bool, naming keys: [String]) -> [IDNames] {
+        var ids: [String] = []
+        if event.idSpace == .message || (whole && event.idSpace == .run) { ids.append(event.id) }
+        if whole { ids += event.namedIDs }
+        return ids.map { id in IDNames(id: id, names: keys.flatMap { key in schemes.flatMap { $0.names(id, key) } }) }
+    }
+
     private func deliver(
-        _ parcel: Parcel, from source: Source, lane: Lane, receivedAt: Timestamp, completion: @escaping @Sendable ([Verdict]) -> Void
+        _ parcel: Parcel, from source: Source, lane: Lane, scoring: ScoringRule? = nil, receivedAt: Timestamp,
+        completion: @escaping @Sendable ([Verdict]) -> Void
     ) {
         // Verdicts in the order of the items; those of admitted events are filled in after commit.
         var verdicts: [Verdict?] = []
@@ -62,9 +83,15 @@ public struct Ingest: Sendable {
         var admitted: [AdmittedEvent] = []
         admitted.reserveCapacity(parcel.items.count)
         var setAside: [SetAside] = []
+        let naming = schemes.isEmpty ? [] : keys.namingKeys(in: source.project)
         for (position, item) in parcel.items.enumerated() {
             switch admission.decide(item, position: position, lane: lane, sentAt: parcel.sentAt, receivedAt: receivedAt) {
-            case .admitted(let event):
+            case .admitted(var event):
+                if !naming.isEmpty {
+                    event.usesSchemeNames = parcel.usesSchemeNames
+                    event.names = names(in: event.event, whole: !parcel.usesSchemeNames, naming: naming)
+                }
+                event.pairsShareIDs = parcel.pairsShareIDs
                 admitted.append(event)
                 verdicts.append(nil)
             case .refused(let verdict, let aside):
@@ -75,6 +102,7 @@ public struct Ingest: Sendable {
         }
         var delivery = Delivery(source: source, receivedAt: receivedAt, events: admitted, setAside: setAside, tally: tally)
         delivery.tally.add(unbooked.take(source))
+        delivery.scoring = scoring
         let decided = verdicts
         let owed = delivery.tally
         commits.submit(delivery) { [unbooked] result in

@@ -23,12 +23,38 @@ public struct Knock: Sendable {
     public var address: String
     /// The project a workspace key asks for, by name or ID.
     public var project: String?
+    /// Whether a public key may do without an Origin here, since SDKs in backends send none.
+    public var mayLackOrigin: Bool
 
-    public init(key: String?, origin: Origin, address: String, project: String? = nil) {
+    public init(key: String?, origin: Origin, address: String, project: String? = nil, mayLackOrigin: Bool = false) {
         self.key = key
         self.origin = origin
         self.address = address
         self.project = project
+        self.mayLackOrigin = mayLackOrigin
+    }
+}
+
+/// What a key opened, before a project was chosen: a key of one project has chosen, a workspace key may leave it to the body.
+public struct Passage: Sendable {
+    public var key: KeyRecord
+    /// The key's text as it was sent; never logged or stored.
+    public var text: String
+    /// The key's project, or the one the knock names.
+    public var project: Project?
+    var knockedFrom: Knock.Origin
+    var mayLackOrigin: Bool
+    public var address: AddressBlock
+
+    public var lane: Lane { key.lane }
+    public var opensSeveral: Bool { key.project == nil }
+
+    func access(to project: Project, text: String? = nil) -> Access {
+        var origin: String?
+        if case .named(let name) = knockedFrom { origin = name }
+        return Access(
+            project: project, key: key, text: text ?? self.text, origin: origin, knockedFrom: knockedFrom, mayLackOrigin: mayLackOrigin,
+            address: address)
     }
 }
 
@@ -36,9 +62,12 @@ public struct Knock: Sendable {
 public struct Access: Sendable {
     public var project: Project
     public var key: KeyRecord
+    /// The text of the key that the sender's IDs may be named with; never logged or stored.
+    public var text: String
     public var origin: String?
     /// The Origin header as it came, for checking it again.
     var knockedFrom: Knock.Origin
+    var mayLackOrigin: Bool
     public var address: AddressBlock
 
     public var lane: Lane { key.lane }

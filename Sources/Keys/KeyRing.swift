@@ -13,19 +13,32 @@ public final class KeyRing: Service, Sendable {
         var projects: [ProjectID: (project: Project, origins: OriginPolicy)] = [:]
         var revision = 0
         var storeRevision: Int64 = -1
+        /// The texts of keys whose holders name IDs with them, with the project they name in; nil: in all.
+        var namingKeys: [NamingKey] = []
+    }
+
+    /// A key whose holder gives IDs names made with it.
+    struct NamingKey: Sendable {
+        var id: String
+        var project: ProjectID?
+        var text: String
+        var owesNames: Bool
     }
 
     /// Well under the five seconds in which a revoked key has to stop.
     static let pollInterval = Duration.seconds(1)
 
     private let store: any ControlStore
+    private let sealer: Sealer?
     private let clock: WallClock
     private let logger: Logger
     private let ring = Mutex(Ring())
     private let quotas = Mutex(QuotaBook())
 
-    public init(store: any ControlStore, clock: WallClock = .system, logger: Logger) {
+    /// - Parameter sealer: keeps the texts of keys that IDs are named with; without, they are known as long as the process lives.
+    public init(store: any ControlStore, sealer: Sealer? = nil, clock: WallClock = .system, logger: Logger) {
         self.store = store
+        self.sealer = sealer
         self.clock = clock
         self.logger = logger
     }
@@ -49,7 +62,19 @@ public final class KeyRing: Service, Sendable {
         guard current != ring.withLock({ $0.storeRevision }) else { return }
         let projects = try await store.projects()
         let keys = try await store.keys()
+        let unsealed = keys.compactMap { key -> NamingKey? in
+            guard let sealed = key.sealed else { return nil }
+            guard let text = sealer?.open(sealed, for: key.id) else {
+                logger.warning(
+                    "a key was sealed with another sealing key; IDs named with it can't be found by those names",
+                    metadata: ["key": "\(key.id)"])
+                return nil
+            }
+            return NamingKey(id: key.id, project: key.project, text: text, owesNames: key.owesNames)
+        }
         ring.withLock { ring in
+            let sealed = Set(keys.lazy.filter { $0.sealed != nil }.map(\.id))
+            ring.namingKeys = unsealed + ring.namingKeys.filter { !sealed.contains($0.id) }
             ring.projects = Dictionary(uniqueKeysWithValues: projects.map { ($0.number, ($0, OriginPolicy($0.settings))) })
             ring.keys = Dictionary(uniqueKeysWithValues: keys.map { ($0.digest, $0) })
             ring.storeRevision = current
@@ -62,10 +87,18 @@ public final class KeyRing: Service, Sendable {
 
     /// Which project and lane a knock opens.
     public func open(_ knock: Knock) -> Result<Access, Refusal> {
-        do { return .success(try access(for: knock)) } catch { return .failure(error) }
+        admit(knock).flatMap { passage in
+            guard let project = passage.project else { return .failure(Refusal(.projectRequired, field: "project")) }
+            return .success(passage.access(to: project))
+        }
     }
 
-    private func access(for knock: Knock) throws(Refusal) -> Access {
+    /// Who knocks, where the project may still be left to the body.
+    public func admit(_ knock: Knock) -> Result<Passage, Refusal> {
+        do { return .success(try passage(for: knock)) } catch { return .failure(error) }
+    }
+
+    private func passage(for knock: Knock) throws(Refusal) -> Passage {
         guard let sent = knock.key, !sent.isEmpty else { throw Refusal(.missingKey, field: "key") }
         let text = try KeyText(reading: sent)
         let digest = text.digest
@@ -73,30 +106,121 @@ public final class KeyRing: Service, Sendable {
         guard let (key, projects) = found else { throw Refusal(.unknownKey, field: "key") }
         if let refusal = refusal(of: key) { throw refusal }
 
-        let project: Project
-        let origins: OriginPolicy
+        var entry: (project: Project, origins: OriginPolicy)?
         if let number = key.project {
-            guard let entry = projects[number] else { throw Refusal(.projectUnknown) }
-            (project, origins) = entry
-        } else {
-            guard let wanted = knock.project else { throw Refusal(.projectRequired, field: "project") }
-            guard let entry = projects.values.first(where: { $0.project.name == wanted || $0.project.id == wanted }) else {
+            guard let own = projects[number] else { throw Refusal(.projectUnknown) }
+            entry = own
+        } else if let wanted = knock.project {
+            guard let named = projects.values.first(where: { $0.project.name == wanted || $0.project.id == wanted }) else {
                 throw Refusal(.projectUnknown, field: "project")
             }
-            (project, origins) = entry
+            entry = named
         }
-
-        var origin: String?
-        if case .named(let text) = knock.origin { origin = text }
         switch key.lane {
         case .public:
-            if let refusal = origins.refusal(of: knock.origin) { throw refusal }
+            let isBackend = knock.mayLackOrigin && knock.origin == .missing
+            if !isBackend, let refusal = entry?.origins.refusal(of: knock.origin) { throw refusal }
         case .secret:
             // Only a browser sends Origin of itself, and what a page holds the whole world can read.
             if knock.origin != .missing { throw Refusal(.secretKeyInBrowser, field: "key") }
         }
-        return Access(
-            project: project, key: key, origin: origin, knockedFrom: knock.origin, address: AddressBlock(knock.address))
+        return Passage(
+            key: key, text: text.text, project: entry?.project, knockedFrom: knock.origin, mayLackOrigin: knock.mayLackOrigin,
+            address: AddressBlock(knock.address))
+    }
+
+    /// The access to what an item of a body is meant for. P-KEY-6: only a key of several projects lets a body choose among them; a
+    /// project it names that is not there yet is made.
+    public func access(by passage: Passage, to destination: Parcel.Destination) async -> Result<Access, Refusal> {
+        let own: Result<Access, Refusal> =
+            passage.project.map { .success(passage.access(to: $0)) } ?? .failure(Refusal(.projectRequired, field: "project"))
+        switch destination {
+        case .own: return own
+        case .named(let name):
+            guard passage.opensSeveral, passage.project == nil else { return own }
+            do { return .success(passage.access(to: try await project(named: name, creating: true))) } catch { return .failure(error) }
+        case .ofKey(let sent):
+            guard sent != passage.text, let text = try? KeyText(reading: sent) else { return own }
+            let number = ring.withLock { $0.keys[text.digest]?.project }
+            guard let number, let project = ring.withLock({ $0.projects[number]?.project }) else { return own }
+            guard passage.opensSeveral || passage.project?.number == number else { return own }
+            return .success(passage.access(to: project, text: text.text))
+        }
+    }
+
+    // MARK: keys that IDs are named with
+
+    /// The texts that senders name a project's IDs with; empty for most projects.
+    public func namingKeys(in project: ProjectID) -> [String] {
+        ring.withLock { ring in
+            ring.namingKeys.isEmpty ? [] : ring.namingKeys.filter { $0.project == nil || $0.project == project }.map(\.text)
+        }
+    }
+
+    /// Notes that a key's holder names IDs with it, the first time it is seen doing so.
+    public func noteNaming(with text: String) async {
+        guard let read = try? KeyText(reading: text), let key = ring.withLock({ $0.keys[read.digest] }),
+            !ring.withLock({ $0.namingKeys.contains { $0.id == key.id } })
+        else { return }
+        do {
+            if let sealed = sealer?.seal(text, for: key.id) {
+                try await store.keep(sealed: sealed, ofKey: key.id)
+                try await refresh()
+            }
+        } catch {
+            logger.warning("a key that IDs are named with could not be kept", metadata: ["key": "\(key.id)", "error": "\(error)"])
+        }
+        ring.withLock { ring in
+            guard !ring.namingKeys.contains(where: { $0.id == key.id }) else { return }
+            ring.namingKeys.append(NamingKey(id: key.id, project: key.project, text: text, owesNames: false))
+        }
+    }
+
+    /// Gives what was stored before a key was noted the names it has for that key's holder, a stretch at a time.
+    /// Answers whether there is more to do.
+    public func payOwedNames(_ schemes: [IDScheme]) async throws -> Bool {
+        let owing = ring.withLock { $0.namingKeys.filter(\.owesNames) }
+        var isMore = false
+        for key in owing {
+            let isDone = try await store.giveNames(ofKey: key.id) { id in schemes.flatMap { $0.names(id, key.text) } }
+            if !isDone { isMore = true }
+        }
+        if !owing.isEmpty { try await refresh() }
+        return isMore
+    }
+
+    /// The access to a project that a passage opens; nil for any other.
+    public func access(by passage: Passage, in project: Project) -> Access? {
+        guard passage.opensSeveral || passage.project?.number == project.number else { return nil }
+        return ring.withLock { $0.projects[project.number]?.project }.map { passage.access(to: $0) }
+    }
+
+    /// The projects a passage opens.
+    public func projects(of passage: Passage) -> [Project] {
+        if let project = passage.project, !passage.opensSeveral { return [project] }
+        return ring.withLock { $0.projects.values.map(\.project) }.sorted { $0.number < $1.number }
+    }
+
+    /// A project by name or ID, for a key of several.
+    public func project(named name: String, creating: Bool) async throws(Refusal) -> Project {
+        func find() -> Project? {
+            ring.withLock { ring in ring.projects.values.first { $0.project.name == name || $0.project.id == name }?.project }
+        }
+        if let project = find() { return project }
+        guard creating else { throw Refusal(.projectUnknown, field: "project", "There is no project \(name.prefix(200)) for this key.") }
+        guard !name.isEmpty, name.unicodeScalars.count <= 200 else {
+            throw Refusal(.invalidField, field: "project", "A project's name is 1 to 200 characters.")
+        }
+        do {
+            _ = try await store.createProject(named: name, settings: Project.Settings())
+        } catch ControlFailure.nameTaken {
+            // Another request or process was first.
+        } catch {
+            throw Refusal(.storeUnavailable)
+        }
+        try? await refresh()
+        guard let project = find() else { throw Refusal(.storeUnavailable) }
+        return project
     }
 
     /// The project a secret key reads. P-LANE-4: a public key is in every page, and reads nothing.
@@ -119,7 +243,7 @@ public final class KeyRing: Service, Sendable {
         let (key, entry) = ring.withLock { ($0.keys[access.key.digest], $0.projects[access.project.number]) }
         guard let key else { return Refusal(.unknownKey, field: "key") }
         if let refusal = refusal(of: key) { return refusal }
-        guard access.lane == .public else { return nil }
+        guard access.lane == .public, !(access.mayLackOrigin && access.knockedFrom == .missing) else { return nil }
         return entry?.origins.refusal(of: access.knockedFrom)
     }
 

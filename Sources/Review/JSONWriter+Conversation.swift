@@ -1,5 +1,5 @@
-import Conversations
-import Events
+public import Conversations
+public import Events
 
 // The shapes of the read API. A reader may rely on every member being there: what is not known is `null`.
 extension JSONWriter {
@@ -7,7 +7,7 @@ extension JSONWriter {
     private static let excerptCharacters = 300
 
     /// A thread in a list.
-    mutating func summary(_ thread: ThreadSummary) {
+    public mutating func summary(_ thread: ThreadSummary) {
         object { writer in
             writer.opening(of: thread)
             writer.field("messageCount", thread.messageCount)
@@ -20,11 +20,12 @@ extension JSONWriter {
                 $0.field("up", thread.up); $0.field("down", thread.down)
             }
             writer.scores(thread.scores)
+            writer.comments(thread.comments)
         }
     }
 
     /// A stretch of a thread.
-    mutating func members(of conversation: Conversation) {
+    public mutating func members(of conversation: Conversation) {
         let thread = conversation.thread
         key("thread")
         object { writer in
@@ -34,8 +35,7 @@ extension JSONWriter {
             writer.field("firstAt", thread.firstAt)
             writer.field("lastAt", thread.lastAt)
             writer.scores(thread.scores)
-            writer.key("comments")
-            writer.array { _ in }
+            writer.comments(thread.comments)
         }
         key("items")
         array(conversation.items) { writer, item in writer.object { $0.members(of: item) } }
@@ -44,7 +44,7 @@ extension JSONWriter {
     }
 
     /// A message or a custom event.
-    mutating func members(of item: ConversationItem) {
+    public mutating func members(of item: ConversationItem) {
         let event = item.event
         field("type", event.type)
         field("id", event.id)
@@ -63,24 +63,28 @@ extension JSONWriter {
         field("at", item.at)
         field("receivedAt", item.receivedAt)
         field("provenance", item.provenance.rawValue)
+        field(orNull: "derivedFrom", item.derivedFrom)
         user(event.user)
         field("tags", message.tags)
         field(orNull: "metadata", event.metadata)
         field(orNull: "replyTo", message.replyTo)
         field(orNull: "retryOf", message.retryOf)
+        field(orNull: "trace", message.trace)
         feedback(item.feedback)
         scores(item.scores)
+        comments(item.comments)
         runs(item.runs)
     }
 
     /// A run with the runs below it.
-    mutating func members(of node: RunNode) {
+    public mutating func members(of node: RunNode) {
         let run = node.run
         field("id", run.id)
         field(orNull: "kind", run.kind?.rawValue)
         field(orNull: "name", run.name)
         field(orNull: "parent", run.parent)
         field("link", node.link.name)
+        field(orNull: "via", node.via?.rawValue)
         field(orNull: "input", run.input)
         field(orNull: "output", run.output)
         field(orNull: "model", run.model)
@@ -93,6 +97,17 @@ extension JSONWriter {
         field(orNull: "endedAt", run.endedAt)
         field(orNull: "latencyMs", run.latencyMilliseconds)
         field(orNull: "metadata", run.metadata)
+        user(run.user.map { Event.User(id: $0) })
+        field("tags", run.tags)
+        field(orNull: "question", run.question)
+        field(orNull: "answer", run.answer)
+        field(orNull: "trace", run.trace)
+        field(orNull: "extra", run.extra)
+        feedback(node.feedback)
+        scores(node.scores)
+        comments(node.comments)
+        field("createdAt", run.createdAt)
+        field("updatedAt", run.updatedAt)
         runs(node.children)
     }
 
@@ -101,6 +116,7 @@ extension JSONWriter {
     /// What a thread opens with, in a list and on its own.
     private mutating func opening(of thread: ThreadSummary) {
         field("id", thread.id)
+        field("number", thread.number)
         field("status", thread.status.rawValue)
         key("user")
         if let user = thread.user {
@@ -131,17 +147,33 @@ extension JSONWriter {
 
     private mutating func feedback(_ feedback: FeedbackSummary) {
         key("feedback")
-        object { writer in
-            writer.field("up", feedback.up)
-            writer.field("down", feedback.down)
-            writer.key("votes")
-            writer.array(feedback.votes) { writer, vote in
-                writer.object { writer in
-                    writer.field("voter", vote.voter)
-                    writer.field(orNull: "thumb", vote.thumb?.rawValue)
-                    writer.field(orNull: "comment", vote.comment)
-                    writer.field("at", vote.at)
-                }
+        object { $0.members(of: feedback) }
+    }
+
+    /// The votes on something, summed up and each.
+    public mutating func members(of feedback: FeedbackSummary) {
+        field("up", feedback.up)
+        field("down", feedback.down)
+        key("votes")
+        array(feedback.votes) { writer, vote in
+            writer.object { writer in
+                writer.field("voter", vote.voter)
+                writer.field(orNull: "thumb", vote.thumb?.rawValue)
+                writer.field(orNull: "comment", vote.comment)
+                writer.field("at", vote.at)
+            }
+        }
+    }
+
+    private mutating func comments(_ comments: [Comment]) {
+        key("comments")
+        array(comments) { writer, comment in
+            writer.object { writer in
+                writer.field("id", comment.id)
+                writer.field("text", comment.text)
+                writer.field(orNull: "author", comment.author)
+                writer.field("at", comment.at)
+                writer.field("changedAt", comment.changedAt)
             }
         }
     }
@@ -155,7 +187,9 @@ extension JSONWriter {
                 writer.field(orNull: "category", score.category)
                 writer.field(orNull: "reason", score.reason)
                 writer.field("author", score.author)
+                writer.field("judge", score.judge.rawValue)
                 writer.field("at", score.at)
+                writer.field("stale", score.isStale)
             }
         }
     }

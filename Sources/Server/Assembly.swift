@@ -32,6 +32,9 @@ struct Assembly: Sendable {
     /// To add a vendor: its door, here.
     static var doors: [any Door] { [NativeDoor()] }
 
+    /// The other names that these dialects give to IDs.
+    static var schemes: [IDScheme] { doors.compactMap(\.idScheme) }
+
     static func openStore(in folder: DataFolder, clock: WallClock = .system, logger: Logger) throws -> any EmbeddedStore {
         do {
             return try SQLiteStore(directory: folder.path, clock: clock, logger: logger)
@@ -48,16 +51,17 @@ struct Assembly: Sendable {
     let clock: WallClock
     let logger: Logger
 
-    init(_ configuration: ServerConfiguration, store: any EmbeddedStore, clock: WallClock = .system, logger: Logger) {
+    /// - Parameter sealer: see `KeyRing`.
+    init(_ configuration: ServerConfiguration, store: any EmbeddedStore, sealer: Sealer?, clock: WallClock = .system, logger: Logger) {
         self.configuration = configuration
         self.store = store
         self.clock = clock
         self.logger = logger
-        keys = KeyRing(store: store, clock: clock, logger: logger)
+        keys = KeyRing(store: store, sealer: sealer, clock: clock, logger: logger)
         var bounds = GroupCommit.Configuration()
         bounds.maximumQueuedEvents = configuration.queuedEvents
         commits = GroupCommit(sink: store, configuration: bounds, logger: logger)
-        ingest = Ingest(keys: keys, commits: commits)
+        ingest = Ingest(keys: keys, commits: commits, schemes: Self.schemes)
     }
 
     /// Serves until SIGINT or SIGTERM. Services end in reverse order: the gateway drains first, while group commit still
@@ -67,7 +71,7 @@ struct Assembly: Sendable {
         try await keys.refresh()
         let router = Router(context: GatewayContext.self)
         let gateway = Gateway(
-            doors: Self.doors, ingest: ingest, keys: keys, configuration: gatewayConfiguration, clock: clock, logger: logger,
+            doors: Self.doors, ingest: ingest, keys: keys, desk: desk, configuration: gatewayConfiguration, clock: clock, logger: logger,
             ready: { [store] in (try? await store.controlRevision()) != nil })
         gateway.routes(into: router)
         for file in WebSnippet.files {
@@ -81,13 +85,23 @@ struct Assembly: Sendable {
         ).addRoutes(to: router)
 
         var group = ServiceGroupConfiguration(
-            services: [keys, Upkeep(store: store), commits, gateway.service(router: router, onRunning: onRunning)],
+            services: [
+                keys, Upkeep(store: store), NameKeeper(keys: keys, schemes: Self.schemes, logger: logger), commits,
+                gateway.service(router: router, onRunning: onRunning),
+            ],
             gracefulShutdownSignals: [.sigint, .sigterm],
             cancellationSignals: [.sigquit],
             logger: logger)
         // What is not done by then is cut off; its senders have no verdict and send again.
         group.maximumGracefulShutdownDuration = .seconds(configuration.drainSeconds + 5)
         try await ServiceGroup(configuration: group).run()
+    }
+
+    private var desk: Gateway.DeskMaker {
+        { [keys, ingest, store, clock] passage, transport in
+            guard let passage else { return NoDesk() }
+            return ReadDesk(passage: passage, transport: transport, keys: keys, ingest: ingest, store: store, clock: clock)
+        }
     }
 
     private var gatewayConfiguration: Gateway.Configuration {

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Conversations
 import Events
+import Keys
 import Logging
 
 #if canImport(FoundationEssentials)
@@ -67,6 +68,42 @@ struct DataFolder: Sendable {
             throw Complaint("\(file) can't be written: mend the rights of the folder or free some space.")
         }
         guard rename(draft, file) == 0 else { throw Complaint("\(file) can't be replaced: mend its rights or the folder's.") }
+    }
+
+    /// The key that other keys' texts are sealed with: out of the environment (`PARLEY_SEALING_KEY`, 64 hex digits), else of a file
+    /// beside the database, which is made the first time. Whoever copies the database alone can't open what is sealed in it.
+    func sealer() throws -> Sealer {
+        if let text = ProcessInfo.processInfo.environment["PARLEY_SEALING_KEY"], !text.isEmpty {
+            guard let key = Self.bytes(ofHex: text), let sealer = Sealer(key: key) else {
+                throw Complaint("PARLEY_SEALING_KEY must be 64 hex digits, as `openssl rand -hex 32` prints them.")
+            }
+            return sealer
+        }
+        let file = path + "/sealing.key"
+        if let data = FileManager.default.contents(atPath: file) {
+            let text = String(decoding: data, as: UTF8.self).filter { !$0.isWhitespace }
+            guard let key = Self.bytes(ofHex: text), let sealer = Sealer(key: key) else {
+                throw Complaint(
+                    "\(file) must hold 64 hex digits; restore it from a backup, or remove it and what was sealed with it is lost.")
+            }
+            return sealer
+        }
+        var random = SystemRandomNumberGenerator()
+        let key = (0..<Sealer.keyLength).map { _ in UInt8.random(in: .min ... .max, using: &random) }
+        try write(Array((key.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined() + "\n").utf8), to: file)
+        guard let sealer = Sealer(key: key) else { throw Complaint("No sealing key could be made.") }
+        return sealer
+    }
+
+    private static func bytes(ofHex text: String) -> [UInt8]? {
+        let digits = Array(text.utf8)
+        guard digits.count.isMultiple(of: 2) else { return nil }
+        var bytes: [UInt8] = []
+        for index in stride(from: 0, to: digits.count, by: 2) {
+            guard let byte = UInt8(String(decoding: digits[index...index + 1], as: UTF8.self), radix: 16) else { return nil }
+            bytes.append(byte)
+        }
+        return bytes
     }
 
     func noteServing(at url: String) throws {

@@ -28,8 +28,8 @@ struct ConformanceCase: Sendable, CustomTestStringConvertible {
                 let suite = json["suite"]?.string, let cases = json["cases"]?.elements
             else { return [] }
             return cases.filter { $0["steps"] == nil }.flatMap { json in
-                (json["transports"]?.elements ?? []).compactMap { name in
-                    Transport(rawValue: name.string ?? "").map { ConformanceCase(suite: suite, transport: $0, json: json) }
+                (json["transports"]?.elements ?? []).map { name in
+                    ConformanceCase(suite: suite, transport: Transport(rawValue: name.string ?? ""), json: json)
                 }
             }
         }

@@ -84,20 +84,27 @@ struct House {
             let access = try ring.open(Knock(key: key, origin: Knock.Origin(header: origin), address: "192.0.2.1")).get()
             let parcel = try read(body, over: transport, lane: access.lane, contentType: contentType)
             let verdicts = await ingest.accept(parcel, from: access, over: transport, receivedAt: WallClock.system.now())
-            let reply = door.reply(to: verdicts, of: parcel)
+            let reply = door.reply(
+                to: verdicts, of: parcel, for: request(body, over: transport, lane: access.lane, contentType: contentType))
             return Answer(status: reply.status, body: reply.body)
         } catch {
-            let reply = door.reply(to: error)
+            let reply = door.reply(to: error, at: entrance(over: transport), contentType: contentType)
             return Answer(status: reply.status, body: reply.body)
         }
     }
 
     private func read(_ body: [UInt8], over transport: Transport, lane: Lane, contentType: String?) throws(Refusal) -> Parcel {
         guard transport != .socket else { return try readFrame(body, lane: lane) }
-        let entrance = door.entrances.first { $0.transport == transport }!
         // The gateway counts bytes as they come in.
-        guard body.count <= entrance.bodyLimit(for: lane) else { throw Refusal(.bodyTooLarge) }
-        return try door.decode(body, contentType: contentType, at: entrance, lane: lane)
+        guard body.count <= entrance(over: transport).bodyLimit(for: lane) else { throw Refusal(.bodyTooLarge) }
+        return try door.decode(request(body, over: transport, lane: lane, contentType: contentType))
+    }
+
+    private func entrance(over transport: Transport) -> Entrance { door.entrances.first { $0.transport == transport } ?? door.entrances[0] }
+
+    private func request(_ body: [UInt8], over transport: Transport, lane: Lane, contentType: String?) -> DoorRequest {
+        DoorRequest(
+            entrance: entrance(over: transport), lane: lane, contentType: contentType, body: body, receivedAt: WallClock.system.now())
     }
 
     /// The events and the clock of a body as one batch of a socket.

@@ -63,6 +63,7 @@ struct ContentDigestTests {
                 [
                     ("tags", { $0.tags = ["vip tag 2"] }), ("tags' order", { $0.tags.reverse() }), ("no tags", { $0.tags = [] }),
                     ("status", { $0.status = .active }), ("no status", { $0.status = nil }),
+                    ("untag", { $0.untag = ["older"] }), ("no untag", { $0.untag = [] }),
                 ])
         case .message(let message):
             return changed(
@@ -98,6 +99,16 @@ struct ContentDigestTests {
                     ("no cost", { $0.cost = nil }), ("success", { $0.success = true }), ("no success", { $0.success = nil }),
                     ("error", { $0.error = "\"timeout\"" }),
                     ("startedAt", { $0.startedAt = nil }), ("endedAt", { $0.endedAt = nil }), ("tags", { $0.tags = [] }),
+                    ("question", { $0.question = "Return?" }), ("no question", { $0.question = nil }), ("answer", { $0.answer = "Yes" }),
+                    ("no answer", { $0.answer = nil }), ("trace", { $0.trace = nil }), ("links", { $0.linkedTraces = [] }),
+                    ("extra", { $0.extra = "{\"kind\":\"span\"}" }), ("no extra", { $0.extra = nil }),
+                ])
+        case .comment(let comment):
+            return changed(
+                comment, { .comment($0) },
+                [
+                    ("target", { $0.target = "m-3" }), ("changes", { $0.changes = "c-2" }), ("text", { $0.text = "Because" }),
+                    ("author", { $0.author = "bob" }),
                 ])
         case .score(let score):
             return changed(
@@ -107,6 +118,7 @@ struct ContentDigestTests {
                     ("no value", { $0.value = nil }),
                     ("category", { $0.category = "bad" }), ("no category", { $0.category = nil }), ("reason", { $0.reason = "why" }),
                     ("no reason", { $0.reason = nil }), ("author", { $0.author = "bob" }), ("no author", { $0.author = nil }),
+                    ("judge", { $0.judge = $0.judge == .person ? .program : .person }),
                 ])
         case .other: return [("type", .other(type: "later.still"))]
         }

@@ -22,8 +22,13 @@ struct EventTests {
         run.startedAt = noon
         run.endedAt = noon.advanced(bySeconds: 1)
         run.tags = ["slow"]
+        run.question = "Refund?"
+        run.answer = ""
+        run.trace = "0af7651916cd43dd8448eb211c80319c"
+        run.linkedTraces = ["1af7651916cd43dd8448eb211c80319c"]
+        run.extra = "{\"kind\":\"trace\"}"
         let bodies: [Event.Body] = [
-            .thread(.init(tags: ["vip", "tag 2"], status: .inactive)),
+            .thread(.init(tags: ["vip", "tag 2"], untag: ["old"], status: .inactive)),
             .message(
                 .init(
                     role: .assistant, content: .text("Grüße \"😀\"\n\u{0}"), replyTo: "m-0", retryOf: "m-9", tags: ["a"],
@@ -32,7 +37,9 @@ struct EventTests {
             .event(name: "opened"),
             .feedback(.init(target: "m-1", thumb: .down, comment: "")), .feedback(.init(target: "m-1", thumb: nil)),
             .identify, .clientReport(reasons: "{\"queue_full\":3}"), .run(run),
-            .score(.init(target: "m-1", name: "helpful", value: -0.5, category: "good", reason: "", author: "ann")),
+            .score(.init(target: "m-1", name: "helpful", value: -0.5, category: "good", reason: "", author: "ann", judge: .person)),
+            .score(.init(target: "m-1", name: "helpful")),
+            .comment(.init(target: "m-1", changes: "c-1", text: "Why?", author: "ann")), .comment(.init(target: "m-2", text: nil)),
             .other(type: "later.type"),
         ]
         return bodies.enumerated().map { number, body in
@@ -66,6 +73,8 @@ struct EventTests {
             #"{"type":"run","id":"a","success":false}"#, #"{"type":"run","id":"a","output":0}"#,
             #"{"type":"score","id":"a","target":"m","name":"n","value":1}"#,
             #"{"type":"score","id":"a","target":"m","name":"n","category":"c"}"#, #"{"type":"x","id":"a"}"#,
+            #"{"type":"score","id":"a","target":"m","name":"n","removed":true}"#, #"{"type":"comment","id":"a","target":"m","text":null}"#,
+            #"{"type":"run","id":"a","extra":{}}"#,
         ])
     func least(_ text: String) throws {
         let event = try Self.read(text).get()

@@ -10,18 +10,20 @@ struct PlainDoor: SocketDoor {
     let socketPath = "/socket"
     let entrances = [
         Entrance(path: "/events", transport: .http, publicBodyLimit: 1000, secretBodyLimit: 100_000),
-        Entrance(path: "/beacon", transport: .beacon, publicBodyLimit: 1000, secretBodyLimit: 1000),
+        Entrance(path: "/beacon", transport: .beacon, keyPlaces: [.query], publicBodyLimit: 1000, secretBodyLimit: 1000),
     ]
 
-    func decode(_ body: [UInt8], contentType: String?, at entrance: Entrance, lane: Lane) throws(Refusal) -> Parcel {
-        parcel(String(decoding: body, as: UTF8.self).split(separator: "\n"))
+    func decode(_ request: DoorRequest) throws(Refusal) -> Parcel {
+        parcel(String(decoding: request.body, as: UTF8.self).split(separator: "\n"))
     }
 
-    func reply(to verdicts: [Verdict], of parcel: Parcel) -> Reply {
+    func reply(to verdicts: [Verdict], of parcel: Parcel, for request: DoorRequest) -> Reply {
         Reply(status: 200, body: Array(verdicts.map(\.name.rawValue).joined(separator: " ").utf8))
     }
 
-    func reply(to refusal: Refusal) -> Reply { Reply(status: refusal.reason.httpStatus, body: Array(refusal.reason.rawValue.utf8)) }
+    func reply(to refusal: Refusal, at entrance: Entrance, contentType: String?) -> Reply {
+        Reply(status: refusal.reason.httpStatus, body: Array(refusal.reason.rawValue.utf8))
+    }
 
     func decode(frame: [UInt8], lane: Lane) -> ClientFrame {
         guard let text = String(validating: frame, as: UTF8.self) else { return .malformed(Refusal(.malformedJSON)) }
@@ -70,6 +72,8 @@ actor MemoryControl: ControlStore {
     func update(_ project: Project) {}
     func insert(_ key: KeyRecord) {}
     func revokeKey(_ id: String, at time: Timestamp) -> Bool { false }
+    func keep(sealed: [UInt8], ofKey id: String) {}
+    func giveNames(ofKey id: String, _ names: @escaping @Sendable (String) -> [String]) -> Bool { true }
     func insertSignIn(_ digest: [UInt8], expiresAt: Timestamp) {}
     func useSignIn(_ digest: [UInt8], at time: Timestamp) -> Bool { false }
     func insertReviewSession(_ digest: [UInt8], expiresAt: Timestamp) {}

@@ -46,7 +46,9 @@ import Testing
 @Suite struct CORSTests {
     @Test("a preflight names the exact origin and only headers that are ours")
     func preflight() {
-        let response = CORS.preflight(origin: .named("https://shop.example"), requestedHeaders: "content-type, x-evil, authorization") {
+        let response = CORS.preflight(
+            origin: .named("https://shop.example"), requestedHeaders: "content-type, x-evil, authorization", methods: ["POST"]
+        ) {
             _ in true
         }
         #expect(response.status == .noContent)
@@ -59,7 +61,9 @@ import Testing
 
     @Test("an origin that no project allows is told nothing, but caches are told that it matters")
     func forbiddenPreflight() {
-        let response = CORS.preflight(origin: .named("https://evil.example"), requestedHeaders: "content-type") { _ in false }
+        let response = CORS.preflight(origin: .named("https://evil.example"), requestedHeaders: "content-type", methods: ["POST"]) { _ in
+            false
+        }
         #expect(response.headers[.accessControlAllowOrigin] == nil)
         #expect(response.headers[.vary] == "Origin")
     }
@@ -83,15 +87,18 @@ import Testing
 }
 
 @Suite struct KnockTests {
+    private static let apiKey = HTTPField.Name("X-API-Key")!
+
     private func knock(_ path: String, _ fields: HTTPFields = [:], onlyFromQuery: Bool = false) -> Knock {
         let request = HTTPRequest(method: .post, scheme: nil, authority: nil, path: path, headerFields: fields)
-        return Knock(KnockHeaders(request), peer: "192.0.2.1", addresses: ClientAddress(trustedProxies: []), onlyFromQuery: onlyFromQuery)
+        let places: [Entrance.KeyPlace] = onlyFromQuery ? [.query] : [.bearer, .header("X-API-Key"), .query]
+        return Knock(KnockHeaders(request), peer: "192.0.2.1", addresses: ClientAddress(trustedProxies: []), places: places)
     }
 
     @Test("a key comes as a bearer, as X-API-Key or in the query, in that order")
     func keys() {
-        #expect(knock("/v1/events?key=q", [.authorization: "bearer  b", .apiKey: "x"]).key == "b")
-        #expect(knock("/v1/events?key=q", [.apiKey: "x"]).key == "x")
+        #expect(knock("/v1/events?key=q", [.authorization: "bearer  b", Self.apiKey: "x"]).key == "b")
+        #expect(knock("/v1/events?key=q", [Self.apiKey: "x"]).key == "x")
         #expect(knock("/v1/events?a=b&key=pk%5f1+2#key=no").key == "pk_1 2")
         #expect(knock("/v1/events?key=").key == nil)
         #expect(knock("/v1/events", [.authorization: "Basic b"]).key == nil)

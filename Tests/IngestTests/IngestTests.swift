@@ -23,6 +23,8 @@ struct IngestTests {
         func update(_ project: Project) {}
         func insert(_ key: KeyRecord) {}
         func revokeKey(_ id: String, at time: Timestamp) -> Bool { false }
+        func keep(sealed: [UInt8], ofKey id: String) {}
+        func giveNames(ofKey id: String, _ names: @escaping @Sendable (String) -> [String]) -> Bool { true }
         func insertSignIn(_ digest: [UInt8], expiresAt: Timestamp) {}
         func useSignIn(_ digest: [UInt8], at time: Timestamp) -> Bool { false }
         func insertReviewSession(_ digest: [UInt8], expiresAt: Timestamp) {}

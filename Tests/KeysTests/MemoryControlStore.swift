@@ -52,6 +52,14 @@ actor MemoryControlStore: ControlStore {
         return true
     }
 
+    func keep(sealed: [UInt8], ofKey id: String) {
+        guard let index = records.firstIndex(where: { $0.id == id }) else { return }
+        records[index].sealed = sealed
+        revision += 1
+    }
+
+    func giveNames(ofKey id: String, _ names: @escaping @Sendable (String) -> [String]) -> Bool { true }
+
     func insertSignIn(_ digest: [UInt8], expiresAt: Timestamp) {}
     func useSignIn(_ digest: [UInt8], at time: Timestamp) -> Bool { false }
     func insertReviewSession(_ digest: [UInt8], expiresAt: Timestamp) {}

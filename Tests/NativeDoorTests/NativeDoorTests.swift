@@ -7,9 +7,15 @@ import Testing
 struct NativeDoorTests {
     let door = NativeDoor()
     private var events: Entrance { door.entrances[0] }
+    private var request: DoorRequest { DoorRequest(entrance: events, lane: .public, receivedAt: Timestamp(milliseconds: 1)) }
+
+    private func decode(_ body: [UInt8], contentType: String? = nil, lane: Lane = .public) throws(Refusal) -> Parcel {
+        try door.decode(
+            DoorRequest(entrance: events, lane: lane, contentType: contentType, body: body, receivedAt: Timestamp(milliseconds: 1)))
+    }
 
     private func decode(_ body: String, contentType: String? = nil, lane: Lane = .public) throws(Refusal) -> Parcel {
-        try door.decode(Array(body.utf8), contentType: contentType, at: events, lane: lane)
+        try decode(Array(body.utf8), contentType: contentType, lane: lane)
     }
 
     private func refusal(_ body: String, contentType: String? = nil, lane: Lane = .public) -> Refusal? {
@@ -70,7 +76,7 @@ struct NativeDoorTests {
         }
         let bytes = Array((Self.event("a") + "\n\"").utf8) + [0xFF] + Array(("\"\n" + Self.event("z")).utf8)
         #expect(
-            summary(try door.decode(bytes, contentType: "application/x-ndjson", at: events, lane: .public)) == ["a", "invalid_utf8", "z"])
+            summary(try decode(bytes, contentType: "application/x-ndjson")) == ["a", "invalid_utf8", "z"])
     }
 
     @Test("the sender's clock is read, from a batch or from the line that has it")
@@ -101,7 +107,7 @@ struct NativeDoorTests {
 
     @Test("bytes that are not UTF-8 are refused as that")
     func invalidUTF8() {
-        #expect(throws: Refusal(.invalidUTF8)) { try door.decode([0x22, 0xFF, 0x22], contentType: nil, at: events, lane: .public) }
+        #expect(throws: Refusal(.invalidUTF8)) { try decode([0x22, 0xFF, 0x22] as [UInt8]) }
     }
 
     @Test("what is no object among the events is refused, alone")
@@ -181,7 +187,7 @@ struct NativeDoorTests {
             ["a", "b"].map { .event(Sample.message($0)) }
             + [.refused(RefusedItem(id: nil, type: nil, refusal: refusal, payload: nil))]
             + ["d", "e", "f\""].map { .event(Sample.message($0)) }
-        let reply = door.reply(to: verdicts, of: Parcel(items: items))
+        let reply = door.reply(to: verdicts, of: Parcel(items: items), for: request)
         #expect(reply.status == 200 && reply.contentType == "application/json" && reply.retryAfterSeconds == nil)
         #expect(
             String(decoding: reply.body, as: UTF8.self) == """
@@ -191,18 +197,18 @@ struct NativeDoorTests {
                 {"id":"e","index":4,"verdict":"dropped","reason":"event_too_large","message":"Too large.","doc":"/docs/reasons#event_too_large"},\
                 {"id":"f\\"","index":5,"verdict":"retry","reason":"disk_full","message":"Full.","retryAfterMs":5000,"doc":"/docs/reasons#disk_full"}]}
                 """)
-        #expect(String(decoding: door.reply(to: [], of: Parcel(items: [])).body, as: UTF8.self) == #"{"results":[]}"#)
+        #expect(String(decoding: door.reply(to: [], of: Parcel(items: []), for: request).body, as: UTF8.self) == #"{"results":[]}"#)
     }
 
     @Test("a refusal of the whole says code, cause and cure")
     func refusalReply() {
-        let unknown = door.reply(to: Refusal(.unknownKey, field: "key", "No such key."))
+        let unknown = door.reply(to: Refusal(.unknownKey, field: "key", "No such key."), at: events, contentType: nil)
         #expect(unknown.status == 401 && unknown.retryAfterSeconds == nil)
         #expect(
             String(decoding: unknown.body, as: UTF8.self)
                 == #"{"error":{"code":"unknown_key","message":"No such key.","field":"key","doc":"/docs/reasons#unknown_key","temporary":false}}"#
         )
-        let limited = door.reply(to: Refusal(.rateLimited, "Slow down.", retryAfterMilliseconds: 1001))
+        let limited = door.reply(to: Refusal(.rateLimited, "Slow down.", retryAfterMilliseconds: 1001), at: events, contentType: nil)
         #expect(limited.status == 429 && limited.retryAfterSeconds == 2)
         #expect(
             String(decoding: limited.body, as: UTF8.self)
@@ -212,7 +218,7 @@ struct NativeDoorTests {
 
     @Test("every reason has a status and an answer that is JSON", arguments: Reason.allCases)
     func reasons(_ reason: Reason) throws {
-        let reply = door.reply(to: Refusal(reason))
+        let reply = door.reply(to: Refusal(reason), at: events, contentType: nil)
         #expect((400...599).contains(reply.status))
         #expect([429, 503].contains(reply.status) == false || reply.retryAfterSeconds != nil)
         let code = try JSONDocument.read(reply.body) { $0["error"]?["code"]?.string }

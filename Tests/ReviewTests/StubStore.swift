@@ -100,6 +100,13 @@ final class StubStore: ConversationStore, QuarantineStore, OutcomeLedger, Contro
     func keys() async throws -> [KeyRecord] { [] }
     func insert(_ key: KeyRecord) async throws {}
     func revokeKey(_ id: String, at time: Timestamp) async throws -> Bool { false }
+    func keep(sealed: [UInt8], ofKey id: String) async throws {}
+    func giveNames(ofKey id: String, _ names: @escaping @Sendable (String) -> [String]) async throws -> Bool { true }
+    func runs(in project: ProjectID, matching filter: RunFilter, limit: Int) async throws -> [RunNode] { [] }
+    func projectOfRun(_ id: String) async throws -> [ProjectID] { [] }
+    func thread(number: Int64) async throws -> (project: ProjectID, id: String)? { nil }
+    func feedback(on target: String, in project: ProjectID) async throws -> FeedbackSummary? { nil }
+    func events(ofType type: String, in project: ProjectID) async throws -> [StoredEvent] { [] }
 
     func insertSignIn(_ digest: [UInt8], expiresAt: Timestamp) async throws { state.withLock { $0.signIns[digest] = expiresAt } }
     func useSignIn(_ digest: [UInt8], at time: Timestamp) async throws -> Bool {

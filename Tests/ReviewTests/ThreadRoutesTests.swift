@@ -10,20 +10,23 @@ struct ThreadRoutesTests {
     let client = ReviewClient()
 
     static let m1 =
-        #"{"type":"message","id":"m1","role":"user","content":"=HYPERLINK(\"http://evil\")","at":"2026-11-18T11:06:40.000Z","receivedAt":"2026-11-18T11:06:41.000Z","provenance":"claimed","user":{"id":"u1"},"tags":["a"],"metadata":{"page":"/"},"replyTo":null,"retryOf":null,"feedback":{"up":0,"down":0,"votes":[]},"scores":[],"runs":[]}"#
+        #"{"type":"message","id":"m1","role":"user","content":"=HYPERLINK(\"http://evil\")","at":"2026-11-18T11:06:40.000Z","receivedAt":"2026-11-18T11:06:41.000Z","provenance":"claimed","derivedFrom":null,"user":{"id":"u1"},"tags":["a"],"metadata":{"page":"/"},"replyTo":null,"retryOf":null,"trace":null,"feedback":{"up":0,"down":0,"votes":[]},"scores":[],"comments":[],"runs":[]}"#
     static let m2 =
-        #"{"type":"message","id":"m2","role":"assistant","content":[{"text":"Hi","type":"text"}],"at":"2026-11-18T11:06:42.000Z","receivedAt":"2026-11-18T11:06:42.000Z","provenance":"verified","user":null,"tags":[],"metadata":null,"replyTo":"m1","retryOf":null,"feedback":{"up":1,"down":0,"votes":[{"voter":"user:u1","thumb":"up","comment":"thanks","at":"2026-11-18T11:06:44.000Z"}]},"scores":[],"runs":[\#(r1)]}"#
+        #"{"type":"message","id":"m2","role":"assistant","content":[{"text":"Hi","type":"text"}],"at":"2026-11-18T11:06:42.000Z","receivedAt":"2026-11-18T11:06:42.000Z","provenance":"verified","derivedFrom":null,"user":null,"tags":[],"metadata":null,"replyTo":"m1","retryOf":null,"trace":null,"feedback":{"up":1,"down":0,"votes":[{"voter":"user:u1","thumb":"up","comment":"thanks","at":"2026-11-18T11:06:44.000Z"}]},"scores":[],"comments":[],"runs":[\#(r1)]}"#
     static let e1 = #"{"type":"event","id":"e1","name":"opened","metadata":null,"at":"2026-11-18T11:06:45.000Z","user":null}"#
     static let r1 =
-        #"{"id":"r1","kind":"llm","name":"answer","parent":"m2","link":"bound","input":"Hello","output":null,"model":null,"provider":null,"usage":{"total":3},"cost":0.25,"success":true,"error":null,"startedAt":"2026-11-18T11:06:41.000Z","endedAt":"2026-11-18T11:06:41.500Z","latencyMs":500,"metadata":null,"runs":[\#(bareRun("r2", link: "bound"))]}"#
+        #"{"id":"r1","kind":"llm","name":"answer","parent":"m2","link":"bound","via":null,"input":"Hello","output":null,"model":null,"provider":null,"usage":{"total":3},"cost":0.25,"success":true,"error":null,"startedAt":"2026-11-18T11:06:41.000Z","endedAt":"2026-11-18T11:06:41.500Z","latencyMs":500,"metadata":null,\#(runRest),"runs":[\#(bareRun("r2", link: "bound"))]}"#
+    static let runRest =
+        #""user":null,"tags":[],"question":null,"answer":null,"trace":null,"extra":null,"feedback":{"up":0,"down":0,"votes":[]},"scores":[],"comments":[],"createdAt":"2026-11-18T11:06:40.000Z","updatedAt":"2026-11-18T11:06:40.000Z""#
     static let r9 = bareRun("r9", link: "none")
-    static let score = #"{"name":"tone","value":0.5,"category":null,"reason":null,"author":"sdk","at":"2026-11-18T11:06:49.000Z"}"#
-    static let opening = #""id":"t-1","status":"inactive","user":{"id":"u1","props":{"plan":"pro"}},"tags":["vip"]"#
+    static let score =
+        #"{"name":"tone","value":0.5,"category":null,"reason":null,"author":"sdk","judge":"program","at":"2026-11-18T11:06:49.000Z","stale":false}"#
+    static let opening = #""id":"t-1","number":0,"status":"inactive","user":{"id":"u1","props":{"plan":"pro"}},"tags":["vip"]"#
     static let span = #""messageCount":2,"firstAt":"2026-11-18T11:06:40.000Z","lastAt":"2026-11-18T11:06:45.000Z""#
 
     /// A run of which nothing but its ID is known.
     private static func bareRun(_ id: String, link: String) -> String {
-        #"{"id":"\#(id)","kind":null,"name":null,"parent":null,"link":"\#(link)","input":null,"output":null,"model":null,"provider":null,"usage":null,"cost":null,"success":null,"error":null,"startedAt":null,"endedAt":null,"latencyMs":null,"metadata":null,"runs":[]}"#
+        #"{"id":"\#(id)","kind":null,"name":null,"parent":null,"link":"\#(link)","via":null,"input":null,"output":null,"model":null,"provider":null,"usage":null,"cost":null,"success":null,"error":null,"startedAt":null,"endedAt":null,"latencyMs":null,"metadata":null,\#(runRest),"runs":[]}"#
     }
 
     @Test("a thread in the list")
@@ -31,7 +34,7 @@ struct ThreadRoutesTests {
         let text = String(repeating: "é", count: 300)
         let first = #"{"id":"m1","role":"user","text":"\#(text)","at":"2026-11-18T11:06:40.000Z"}"#
         let last = #"{"id":"m2","role":"assistant","text":"Hi","at":"2026-11-18T11:06:42.000Z"}"#
-        let rest = #""firstMessage":\#(first),"lastMessage":\#(last),"feedback":{"up":1,"down":0},"scores":[\#(Self.score)]"#
+        let rest = #""firstMessage":\#(first),"lastMessage":\#(last),"feedback":{"up":1,"down":0},"scores":[\#(Self.score)],"comments":[]"#
         let answer = try await client.ask("/v1/threads", key: "sk_shop")
         #expect(answer.body == #"{"threads":[{\#(Self.opening),\#(Self.span),\#(rest)}],"next":null}"#)
         #expect(answer.headers[.contentType] == "application/json")

@@ -51,6 +51,16 @@ public protocol ConversationStore: Sendable {
     func message(_ id: String, in project: ProjectID) async throws -> ConversationItem?
     /// A run with all below it, and the message at its root where there is one.
     func run(_ id: String, in project: ProjectID) async throws -> (node: RunNode, message: String?)?
+    /// Runs without those below them, the greatest ID first.
+    func runs(in project: ProjectID, matching filter: RunFilter, limit: Int) async throws -> [RunNode]
+    /// The projects that have a run of that ID.
+    func projectOfRun(_ id: String) async throws -> [ProjectID]
+    /// The thread of that number.
+    func thread(number: Int64) async throws -> (project: ProjectID, id: String)?
+    /// nil where neither a message nor a run nor a vote of that ID is there.
+    func feedback(on target: String, in project: ProjectID) async throws -> FeedbackSummary?
+    /// Events of one type in the order of commit: of a project's own types, which are few.
+    func events(ofType type: String, in project: ProjectID) async throws -> [StoredEvent]
     /// Stored events after a sequence number, in the order of commit; of one project or of all.
     func events(after sequence: Int64, in project: ProjectID?, limit: Int) async throws -> [StoredEvent]
     func lastSequence() async throws -> Int64

@@ -1,7 +1,7 @@
 public import Events
 
 extension NativeDoor {
-    public func reply(to verdicts: [Verdict], of parcel: Parcel) -> Reply {
+    public func reply(to verdicts: [Verdict], of parcel: Parcel, for request: DoorRequest) -> Reply {
         var writer = JSONWriter()
         writer.object { writer in
             writer.key("results")
@@ -14,7 +14,7 @@ extension NativeDoor {
         return Reply(status: 200, body: writer.bytes)
     }
 
-    public func reply(to refusal: Refusal) -> Reply {
+    public func reply(to refusal: Refusal, at entrance: Entrance, contentType: String?) -> Reply {
         var writer = JSONWriter()
         writer.object { writer in
             writer.key("error")

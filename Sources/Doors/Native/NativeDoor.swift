@@ -21,10 +21,11 @@ public struct NativeDoor: SocketDoor {
     public let entrances = [
         Entrance(path: "/v1/events", transport: .http, publicBodyLimit: 1 << 20, secretBodyLimit: 20 << 20),
         // Browsers share 64 KiB of bodies in flight at page end (Fetch standard, 4.6), headers aside.
-        Entrance(path: "/v1/beacon", transport: .beacon, publicBodyLimit: 60 << 10, secretBodyLimit: 60 << 10),
+        Entrance(path: "/v1/beacon", transport: .beacon, keyPlaces: [.query], publicBodyLimit: 60 << 10, secretBodyLimit: 60 << 10),
     ]
 
-    public func decode(_ body: [UInt8], contentType: String?, at entrance: Entrance, lane: Lane) throws(Refusal) -> Parcel {
+    public func decode(_ request: DoorRequest) throws(Refusal) -> Parcel {
+        let (body, contentType, lane) = (request.body, request.contentType, request.lane)
         var parcel: Parcel
         if contentType?.lowercased().contains("ndjson") == true || contentType?.lowercased().contains("jsonl") == true {
             parcel = Self.parcel(lines: body, lane: lane)

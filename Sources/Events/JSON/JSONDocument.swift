@@ -18,14 +18,18 @@ public enum JSONDocument {
     }
 
     /// - Parameter isOurs: the text was written by us, around a sender's that was measured when it came.
+    /// - Parameter tolerant: bare `NaN`, `Infinity` and `-Infinity`, as Python's `json.dumps` writes them, are read as null.
+    ///   Costs a second pass where they occur.
     public static func read<Result>(
-        _ bytes: some Collection<UInt8>, isOurs: Bool = false, _ read: (JSONValue) throws -> Result
+        _ bytes: some Collection<UInt8>, isOurs: Bool = false, tolerant: Bool = false, _ read: (JSONValue) throws -> Result
     ) throws -> Result {
         let lease = ParserPool.shared.take()
         defer { ParserPool.shared.giveBack(lease) }
         var status = lease.parse(bytes)
-        if status == PARLEY_JSON_BAD_STRING.rawValue || status == PARLEY_JSON_BAD_NUMBER.rawValue {
-            status = lease.parse(JSONRepair.mend(bytes))
+        if status == PARLEY_JSON_BAD_STRING.rawValue || status == PARLEY_JSON_BAD_NUMBER.rawValue
+            || tolerant && status == PARLEY_JSON_MALFORMED.rawValue
+        {
+            status = lease.parse(JSONRepair.mend(bytes, nullingNonNumbers: tolerant))
         }
         switch status {
         case PARLEY_JSON_OK.rawValue: break

@@ -1,7 +1,9 @@
 /// Mends what senders really get wrong in otherwise sound JSON, in one pass over the bytes.
 enum JSONRepair {
     /// A copy in which each escaped half of a surrogate pair is `\ufffd`, and each integer beyond 64 bits is a double.
-    static func mend(_ bytes: some Collection<UInt8>) -> [UInt8] {
+    ///
+    /// - Parameter nullingNonNumbers: bare `NaN`, `Infinity` and `-Infinity` become `null` as well.
+    static func mend(_ bytes: some Collection<UInt8>, nullingNonNumbers: Bool = false) -> [UInt8] {
         let source = Array(bytes)
         var mended: [UInt8] = []
         mended.reserveCapacity(source.count + 16)
@@ -17,6 +19,10 @@ enum JSONRepair {
                 if byte == UInt8(ascii: "\"") { inString = false }
             } else if byte == UInt8(ascii: "\"") {
                 inString = true
+            } else if nullingNonNumbers, let length = nonNumber(source, at: index) {
+                mended.append(contentsOf: "null".utf8)
+                index += length
+                continue
             } else if isDigit(byte) {
                 index = appendNumber(of: source, at: index, to: &mended)
                 continue
@@ -25,6 +31,20 @@ enum JSONRepair {
             index += 1
         }
         return mended
+    }
+
+    /// The length of the word at `index` that stands for a number JSON can't say, if one does.
+    private static func nonNumber(_ source: [UInt8], at index: Int) -> Int? {
+        let word: StaticString
+        switch source[index] {
+        case UInt8(ascii: "N"): word = "NaN"
+        case UInt8(ascii: "I"): word = "Infinity"
+        case UInt8(ascii: "-"): word = "-Infinity"
+        default: return nil
+        }
+        let length = word.utf8CodeUnitCount
+        guard index + length <= source.count, word.withUTF8Buffer({ $0.elementsEqual(source[index..<index + length]) }) else { return nil }
+        return length
     }
 
     private static func appendEscape(of source: [UInt8], at index: Int, to mended: inout [UInt8]) -> Int {

@@ -127,6 +127,13 @@ public struct JSONValue {
         return keys
     }
 
+    /// The member of that name, for names that are not known at compile time.
+    public func member(_ name: String) -> JSONValue? {
+        var found: JSONValue?
+        forEachMember { key, value in if found == nil, key.elementsEqual(name.utf8) { found = value } }
+        return found
+    }
+
     /// Whether containers are nested in each other more than `levels` times.
     func isDeeper(than levels: Int) -> Bool {
         guard kind == .object || kind == .array else { return false }

@@ -24,6 +24,7 @@ public struct ContentDigest: Sendable, Hashable {
         case .thread(let patch):
             input.add(patch.tags)
             input.add(patch.status?.rawValue)
+            if !patch.untag.isEmpty { input.add(patch.untag) }
         case .message(let message):
             input.add(message.role.rawValue)
             switch message.content {
@@ -56,6 +57,14 @@ public struct ContentDigest: Sendable, Hashable {
             input.add(part.startedAt)
             input.add(part.endedAt)
             input.add(part.tags)
+            // Added later: a part without these keeps the digest it always had.
+            if part.question != nil || part.answer != nil || part.trace != nil || !part.linkedTraces.isEmpty || part.extra != nil {
+                input.add(part.question)
+                input.add(part.answer)
+                input.add(part.trace)
+                input.add(part.linkedTraces)
+                input.add(part.extra)
+            }
         case .score(let score):
             input.add(score.target)
             input.add(score.name)
@@ -63,6 +72,12 @@ public struct ContentDigest: Sendable, Hashable {
             input.add(score.category)
             input.add(score.reason)
             input.add(score.author)
+            if score.judge != .program { input.add(score.judge.rawValue) }
+        case .comment(let comment):
+            input.add(comment.target)
+            input.add(comment.changes)
+            input.add(comment.text)
+            input.add(comment.author)
         }
         bytes = Array(SHA256.hash(data: input.bytes).prefix(16))
     }

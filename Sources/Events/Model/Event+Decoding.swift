@@ -26,7 +26,8 @@ extension Event {
             body = .message(try fields.message())
         case "thread":
             try fields.require("thread", thread)
-            body = .thread(ThreadPatch(tags: try fields.tags(), status: try fields.choice("status")))
+            body = .thread(
+                ThreadPatch(tags: try fields.tags(), untag: try fields.tags("untag"), status: try fields.choice("status")))
         case "event":
             body = .event(name: try fields.required("name", .text(Bounds.name)))
         case "feedback":
@@ -44,6 +45,11 @@ extension Event {
             body = .run(try fields.run())
         case "score":
             body = .score(try fields.score())
+        case "comment":
+            body = .comment(
+                Comment(
+                    target: try fields.required("target", .text(Bounds.id)), changes: try fields.optional("changes", .text(Bounds.id)),
+                    text: try fields.optional("text", .anyText), author: try fields.optional("author", .text(Bounds.id))))
         default:
             body = .other(type: type)
         }
@@ -184,6 +190,7 @@ private struct FieldReader {
                 case "role": "user, assistant, system or tool"
                 case "kind": "llm, agent, tool, chain, retriever or embedding"
                 case "thumb": "up, down or null"
+                case "judge": "person or program"
                 default: "active or inactive"
                 }
             throw Refusal(.invalidField, field: "\(name)", "\(name) must be \(known).")
@@ -191,14 +198,14 @@ private struct FieldReader {
         return choice
     }
 
-    mutating func tags() throws(Refusal) -> [String] {
-        guard let value = take("tags"), !value.isNull else { return [] }
+    mutating func tags(_ name: StaticString = "tags") throws(Refusal) -> [String] {
+        guard let value = take(name), !value.isNull else { return [] }
         guard value.kind == .array, value.count <= Event.Bounds.tags else {
-            throw Refusal(.invalidField, field: "tags", "tags must be a list of at most \(Event.Bounds.tags) strings.")
+            throw Refusal(.invalidField, field: "\(name)", "\(name) must be a list of at most \(Event.Bounds.tags) strings.")
         }
         var tags: [String] = []
         try value.forEachElement { (element: JSONValue) throws(Refusal) in
-            tags.append(try text(element, .text(Event.Bounds.tag), "tags[\(tags.count)]"))
+            tags.append(try text(element, .text(Event.Bounds.tag), "\(name)[\(tags.count)]"))
         }
         return tags
     }
@@ -248,7 +255,14 @@ private struct FieldReader {
         part.startedAt = try time("startedAt")
         part.endedAt = try time("endedAt")
         part.tags = try tags()
-        let mayOmitKind = part.endedAt != nil || part.output != nil || part.error != nil || part.success != nil
+        part.question = try optional("question", .anyText)
+        part.answer = try optional("answer", .anyText)
+        part.trace = try optional("trace", .text(Event.Bounds.id))
+        part.linkedTraces = try tags("linkedTraces")
+        part.extra = try object("extra")
+        let mayOmitKind =
+            part.endedAt != nil || part.output != nil || part.error != nil || part.success != nil
+            || part.extra != nil
         guard part.kind != nil || mayOmitKind else {
             throw Refusal(.missingField, field: "kind", "kind is required, but on a part that ends or patches a run.")
         }
@@ -256,13 +270,16 @@ private struct FieldReader {
     }
 
     mutating func score() throws(Refusal) -> Event.Score {
-        let score = Event.Score(
+        var score = Event.Score(
             target: try required("target", .text(Event.Bounds.id)), name: try required("name", .text(Event.Bounds.name)),
             value: try number("value"), category: try optional("category", .text(Event.Bounds.name)),
             reason: try optional("reason", .anyText), author: try optional("author", .text(Event.Bounds.id)))
-        guard score.value != nil || score.category != nil else {
-            throw Refusal(.missingField, field: "value", "A score needs a value or a category.")
+        score.judge = try choice("judge") ?? .program
+        let isRemoved = try flag("removed") ?? false
+        guard isRemoved || score.value != nil || score.category != nil else {
+            throw Refusal(.missingField, field: "value", "A score needs a value or a category, or removed: true to take it back.")
         }
+        if isRemoved { (score.value, score.category) = (nil, nil) }
         return score
     }
 }

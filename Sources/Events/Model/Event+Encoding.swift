@@ -33,6 +33,7 @@ extension Event {
         switch body {
         case .thread(let patch):
             writer.field(ifPresent: "tags", patch.tags)
+            writer.field(ifPresent: "untag", patch.untag)
             writer.field(ifPresent: "status", patch.status?.rawValue)
         case .message(let message):
             if extent == .whole { writer.field("role", message.role.rawValue) }
@@ -60,6 +61,13 @@ extension Event {
             writer.field(ifPresent: "category", score.category)
             writer.field(ifPresent: "reason", score.reason)
             writer.field(ifPresent: "author", score.author)
+            if score.judge != .program { writer.field("judge", score.judge.rawValue) }
+            if score.value == nil, score.category == nil { writer.field("removed", true) }
+        case .comment(let comment):
+            writer.field("target", comment.target)
+            writer.field(ifPresent: "changes", comment.changes)
+            writer.field(orNull: "text", comment.text)
+            writer.field(ifPresent: "author", comment.author)
         }
         if let unknown {
             if extent == .whole { writer.members(of: unknown) } else { writer.field("unknown", unknown) }
@@ -83,6 +91,11 @@ extension Event.RunPart {
         writer.field(ifPresent: "startedAt", startedAt)
         writer.field(ifPresent: "endedAt", endedAt)
         writer.field(ifPresent: "tags", tags)
+        writer.field(ifPresent: "question", question)
+        writer.field(ifPresent: "answer", answer)
+        writer.field(ifPresent: "trace", trace)
+        writer.field(ifPresent: "linkedTraces", linkedTraces)
+        writer.field(ifPresent: "extra", extra)
     }
 }
 

@@ -34,6 +34,7 @@ public struct Event: Sendable, Equatable {
         case clientReport(reasons: JSONText)
         case run(RunPart)
         case score(Score)
+        case comment(Comment)
         /// A type from a later version; its fields are in `Event.unknown`.
         case other(type: String)
     }
@@ -47,8 +48,12 @@ public struct Event: Sendable, Equatable {
     public struct ThreadPatch: Sendable, Equatable {
         public enum Status: String, Sendable { case active, inactive }
         public var tags: [String]
+        /// Tags taken off again; one that a later event sets is back.
+        public var untag: [String]
         public var status: Status?
-        public init(tags: [String] = [], status: Status? = nil) { (self.tags, self.status) = (tags, status) }
+        public init(tags: [String] = [], untag: [String] = [], status: Status? = nil) {
+            (self.tags, self.untag, self.status) = (tags, untag, status)
+        }
     }
 
     public enum Role: String, Sendable, CaseIterable { case user, assistant, system, tool }
@@ -110,20 +115,48 @@ public struct Event: Sendable, Equatable {
         public var startedAt: Timestamp?
         public var endedAt: Timestamp?
         public var tags: [String] = []
+        /// Where the run is a whole turn of its thread: what the user said and what was answered, as text.
+        public var question: String?
+        public var answer: String?
+        /// The W3C trace it is part of, 32 lower-case hex digits (Trace Context, section 3.2.2.3); it hangs under the message of
+        /// that ID or trace as long as `parent` names nothing that is there.
+        public var trace: String?
+        /// Traces it links to, looked up likewise.
+        public var linkedTraces: [String] = []
+        /// An object of what the sender said besides, in its own words; folded member by member.
+        public var extra: JSONText?
         public init() {}
     }
 
+    /// A remark on a thread, message or run; the event's ID is the remark's.
+    public struct Comment: Sendable, Equatable {
+        public var target: String
+        /// The remark this changes; nil: a new one.
+        public var changes: String?
+        /// nil takes it back.
+        public var text: String?
+        public var author: String?
+        public init(target: String, changes: String? = nil, text: String?, author: String? = nil) {
+            (self.target, self.changes, self.text, self.author) = (target, changes, text, author)
+        }
+    }
+
     public struct Score: Sendable, Equatable {
+        public enum Judge: String, Sendable { case person, program }
         /// A thread, message or run ID.
         public var target: String
         public var name: String
+        /// Neither a value nor a category: the score is taken back.
         public var value: Double?
         public var category: String?
         public var reason: String?
         public var author: String?
+        public var judge: Judge
         public init(
-            target: String, name: String, value: Double? = nil, category: String? = nil, reason: String? = nil, author: String? = nil
+            target: String, name: String, value: Double? = nil, category: String? = nil, reason: String? = nil, author: String? = nil,
+            judge: Judge = .program
         ) {
+            self.judge = judge
             self.target = target
             self.name = name
             self.value = value
@@ -146,6 +179,7 @@ extension Event {
         case .clientReport: "client_report"
         case .run: "run"
         case .score: "score"
+        case .comment: "comment"
         case .other(let type): type
         }
     }
@@ -160,5 +194,49 @@ extension Event {
         case .run: .run
         default: .other
         }
+    }
+}
+
+extension Event {
+    /// The IDs of other things that it names: its thread, its target, its parent.
+    public var namedIDs: [String] {
+        var ids: [String] = []
+        if let thread { ids.append(thread) }
+        switch body {
+        case .message(let message): ids += [message.replyTo, message.retryOf].compactMap(\.self)
+        case .feedback(let feedback): ids.append(feedback.target)
+        case .run(let part): if let parent = part.parent { ids.append(parent) }
+        case .score(let score): ids.append(score.target)
+        case .comment(let comment): ids.append(comment.target)
+        default: break
+        }
+        return ids
+    }
+
+    /// The same event with the IDs of things replaced; its own only where that is a message's or a run's.
+    public func renaming(_ name: (String) throws -> String) rethrows -> Event {
+        var event = self
+        if idSpace != .other { event.id = try name(id) }
+        event.thread = try thread.map(name)
+        switch body {
+        case .message(var message):
+            message.replyTo = try message.replyTo.map(name)
+            message.retryOf = try message.retryOf.map(name)
+            event.body = .message(message)
+        case .feedback(var feedback):
+            feedback.target = try name(feedback.target)
+            event.body = .feedback(feedback)
+        case .run(var part):
+            part.parent = try part.parent.map(name)
+            event.body = .run(part)
+        case .score(var score):
+            score.target = try name(score.target)
+            event.body = .score(score)
+        case .comment(var comment):
+            comment.target = try name(comment.target)
+            event.body = .comment(comment)
+        default: break
+        }
+        return event
     }
 }

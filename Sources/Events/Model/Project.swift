@@ -24,7 +24,19 @@ public struct Project: Sendable, Equatable {
         public var addressQuota: Quota? = Quota(perSecond: 50, burst: 1000)
         /// A thread is active until this many seconds pass without a new item.
         public var inactiveAfterSeconds: Double = 15 * 60
+        public var scoring = Scoring.review
         public init() {}
+    }
+
+    /// Who may score a conversation when, and what becomes of scores when it goes on.
+    public enum Scoring: String, Sendable, CaseIterable {
+        /// People score an inactive conversation, and their scores are taken off when it goes on; those of programs come at
+        /// any time and are then stale.
+        case review
+        /// Anybody at any time; scores stay.
+        case open
+        /// Nobody scores an active conversation, and all scores are taken off when it goes on.
+        case strict
     }
 
     public struct Quota: Sendable, Equatable {
@@ -52,11 +64,17 @@ public struct KeyRecord: Sendable, Equatable {
     public var createdAt: Timestamp
     public var expiresAt: Timestamp?
     public var revokedAt: Timestamp?
+    /// The text, encrypted, once a sender has named its IDs with it: messages that come later must be found by those names.
+    public var sealed: [UInt8]?
+    /// Whether what was stored before that still has to be given those names.
+    public var owesNames: Bool
 
     public init(
         id: String, lane: Lane, scope: Scope, project: ProjectID?, digest: [UInt8], shown: String, label: String? = nil,
-        createdAt: Timestamp, expiresAt: Timestamp? = nil, revokedAt: Timestamp? = nil
+        createdAt: Timestamp, expiresAt: Timestamp? = nil, revokedAt: Timestamp? = nil, sealed: [UInt8]? = nil, owesNames: Bool = false
     ) {
+        self.sealed = sealed
+        self.owesNames = owesNames
         self.id = id
         self.lane = lane
         self.scope = scope

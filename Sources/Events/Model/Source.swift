@@ -1,7 +1,15 @@
 /// Which kind of key an event came with: what everyone can read, or what only a backend has.
 public enum Lane: String, Sendable, CaseIterable, Hashable { case `public`, secret }
 
-public enum Transport: String, Sendable, CaseIterable, Hashable { case http, beacon, socket, replay }
+/// What carried an event, by the door's own word where it has one.
+public struct Transport: RawRepresentable, Sendable, Hashable {
+    public var rawValue: String
+    public init(rawValue: String) { self.rawValue = rawValue }
+    public static let http = Transport(rawValue: "http")
+    public static let beacon = Transport(rawValue: "beacon")
+    public static let socket = Transport(rawValue: "socket")
+    public static let replay = Transport(rawValue: "replay")
+}
 
 /// How far the sender is known.
 public enum Provenance: String, Sendable, Hashable { case verified, claimed, anonymous }

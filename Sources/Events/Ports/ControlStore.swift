@@ -10,6 +10,10 @@ public protocol ControlStore: Sendable {
 
     func keys() async throws -> [KeyRecord]
     func insert(_ key: KeyRecord) async throws
+    /// Keeps a key's sealed text, and notes that what is stored owes it names.
+    func keep(sealed: [UInt8], ofKey id: String) async throws
+    /// Gives a stretch of what is stored the names that a key's holder uses; answers whether all of it has them now.
+    func giveNames(ofKey id: String, _ names: @escaping @Sendable (String) -> [String]) async throws -> Bool
     /// Answers whether a live key of that ID was there.
     func revokeKey(_ id: String, at time: Timestamp) async throws -> Bool
 

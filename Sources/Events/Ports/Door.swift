@@ -3,14 +3,27 @@ public protocol Door: Sendable {
     /// The addresses this door answers, each with its bounds.
     var entrances: [Entrance] { get }
 
+    /// The other names this dialect gives to IDs; nil where it uses them as they are.
+    var idScheme: IDScheme? { get }
+
     /// Reads a body. What is wrong with one event is that item's refusal; only a body that can't be read at all throws.
-    func decode(_ body: [UInt8], contentType: String?, at entrance: Entrance, lane: Lane) throws(Refusal) -> Parcel
+    func decode(_ request: DoorRequest) throws(Refusal) -> Parcel
 
     /// The answer to a parcel, one verdict an item, in order.
-    func reply(to verdicts: [Verdict], of parcel: Parcel) -> Reply
+    func reply(to verdicts: [Verdict], of parcel: Parcel, for request: DoorRequest) -> Reply
 
-    /// The answer to a request that was refused as a whole.
-    func reply(to refusal: Refusal) -> Reply
+    /// The answer to a request that was refused as a whole; `contentType` is the request's.
+    func reply(to refusal: Refusal, at entrance: Entrance, contentType: String?) -> Reply
+}
+
+extension Door {
+    public var idScheme: IDScheme? { nil }
+}
+
+/// A door whose dialect also asks: its entrances marked `asks` are answered here instead.
+public protocol AskingDoor: Door {
+    /// Answers a question, or a change that has to look first. What it throws is answered by `reply(to:at:contentType:)`.
+    func answer(_ request: DoorRequest, at desk: any Desk) async throws(Refusal) -> Reply
 }
 
 /// A door that also speaks over a WebSocket, in frames of its own.
@@ -22,16 +35,52 @@ public protocol SocketDoor: Door {
     func encode(_ frame: ServerFrame) -> [UInt8]
 }
 
+/// An address of a door.
 public struct Entrance: Sendable, Hashable {
+    public enum Method: String, Sendable, Hashable { case get = "GET", post = "POST", put = "PUT", patch = "PATCH", delete = "DELETE" }
+
+    /// Where a request carries its key.
+    public enum KeyPlace: Sendable, Hashable {
+        /// `Authorization: Bearer KEY`.
+        case bearer
+        /// `Authorization: KEY`, without a scheme.
+        case bareAuthorization
+        case header(String)
+        /// `?key=KEY`.
+        case query
+    }
+
+    public var method: Method
+    /// Segments; `{name}` stands for one of them.
     public var path: String
+    /// Whether other segments may stand in front, as in a base address with a path of its own.
+    public var underAnyPrefix: Bool
     public var transport: Transport
+    /// Looked at in this order; the first that is there counts.
+    public var keyPlaces: [KeyPlace]
+    /// Whether it is answered without a key.
+    public var isOpen: Bool
+    /// Whether a public key may come without an Origin: SDKs that run in backends use theirs.
+    public var servesBackends: Bool
+    /// Whether `AskingDoor.answer` answers it, rather than `decode` and `reply`.
+    public var asks: Bool
     /// The largest body after decompression, in bytes, by lane.
     public var publicBodyLimit: Int
     public var secretBodyLimit: Int
 
-    public init(path: String, transport: Transport, publicBodyLimit: Int, secretBodyLimit: Int) {
+    public init(
+        _ method: Method = .post, path: String, underAnyPrefix: Bool = false, transport: Transport,
+        keyPlaces: [KeyPlace] = [.bearer, .header("X-API-Key"), .query], isOpen: Bool = false, servesBackends: Bool = false,
+        asks: Bool = false, publicBodyLimit: Int, secretBodyLimit: Int
+    ) {
+        self.method = method
         self.path = path
+        self.underAnyPrefix = underAnyPrefix
         self.transport = transport
+        self.keyPlaces = keyPlaces
+        self.isOpen = isOpen
+        self.servesBackends = servesBackends
+        self.asks = asks
         self.publicBodyLimit = publicBodyLimit
         self.secretBodyLimit = secretBodyLimit
     }
@@ -39,11 +88,63 @@ public struct Entrance: Sendable, Hashable {
     public func bodyLimit(for lane: Lane) -> Int { lane == .public ? publicBodyLimit : secretBodyLimit }
 }
 
+/// A request at an entrance, once its key is known and its body is whole and inflated.
+public struct DoorRequest: Sendable {
+    public var entrance: Entrance
+    public var lane: Lane
+    /// The name of the only project the key opens; nil where it opens several.
+    public var project: String?
+    /// The segments that stand for `{name}` in the entrance's path, percent-decoded.
+    public var parameters: [String: String]
+    /// The query's values, decoded; of two with one name the first.
+    public var query: [String: String]
+    public var contentType: String?
+    public var body: [UInt8]
+    public var receivedAt: Timestamp
+
+    public init(
+        entrance: Entrance, lane: Lane, project: String? = nil, parameters: [String: String] = [:], query: [String: String] = [:],
+        contentType: String? = nil, body: [UInt8] = [], receivedAt: Timestamp
+    ) {
+        self.entrance = entrance
+        self.lane = lane
+        self.project = project
+        self.parameters = parameters
+        self.query = query
+        self.contentType = contentType
+        self.body = body
+        self.receivedAt = receivedAt
+    }
+}
+
+/// Other names that a dialect gives to an ID before it sends it.
+public struct IDScheme: Sendable {
+    /// The names of `id` for a sender who holds `key`.
+    public var names: @Sendable (_ id: String, _ key: String) -> [String]
+    public init(names: @escaping @Sendable (_ id: String, _ key: String) -> [String]) { self.names = names }
+}
+
 /// What a body held, in the order it held it.
 public struct Parcel: Sendable {
+    /// The project an item is meant for.
+    public enum Destination: Sendable, Hashable {
+        /// The key's own, or the one the request names.
+        case own
+        /// Named in the body: heeded where the key opens several, and made on first use.
+        case named(String)
+        /// The project of another key in the body: heeded where this key may write there too.
+        case ofKey(String)
+    }
+
     public var items: [Item]
     /// The sender's clock when it sent this; tells how far off it is.
     public var sentAt: Timestamp?
+    /// One an item; empty: all of them go to `own`.
+    public var destinations: [Destination] = []
+    /// Whether the IDs in it are names that the door's `idScheme` made with the key it came with.
+    public var usesSchemeNames = false
+    /// Whether the dialect gives a question and its answer one ID.
+    public var pairsShareIDs = false
 
     public init(items: [Item], sentAt: Timestamp? = nil) { (self.items, self.sentAt) = (items, sentAt) }
 
@@ -83,12 +184,21 @@ public struct Reply: Sendable, Equatable {
     public var body: [UInt8]
     /// Seconds for `Retry-After`, where trying again makes sense.
     public var retryAfterSeconds: Int?
+    /// More headers, by name.
+    public var headers: [String: String]
+    /// Whether pages of other origins may read it. Without, `fetch` fails in the page as for a lost connection.
+    public var isReadableByPages: Bool
 
-    public init(status: Int, contentType: String = "application/json", body: [UInt8], retryAfterSeconds: Int? = nil) {
+    public init(
+        status: Int, contentType: String = "application/json", body: [UInt8] = [], retryAfterSeconds: Int? = nil,
+        headers: [String: String] = [:], isReadableByPages: Bool = true
+    ) {
         self.status = status
         self.contentType = contentType
         self.body = body
         self.retryAfterSeconds = retryAfterSeconds
+        self.headers = headers
+        self.isReadableByPages = isReadableByPages
     }
 }
 

@@ -16,6 +16,8 @@ public struct Delivery: Sendable {
     public var setAside: [SetAside]
     /// What was received and already refused; the sink adds the verdicts it reaches itself.
     public var tally: Tally
+    /// When conversations of the project may be scored; nil: at any time.
+    public var scoring: ScoringRule?
 
     public init(source: Source, receivedAt: Timestamp, events: [AdmittedEvent], setAside: [SetAside] = [], tally: Tally) {
         self.source = source
@@ -26,6 +28,15 @@ public struct Delivery: Sendable {
     }
 }
 
+/// A project's policy on scores, with the time after which its conversations are inactive.
+public struct ScoringRule: Sendable, Equatable {
+    public var rule: Project.Scoring
+    public var inactiveAfterSeconds: Double
+    public init(rule: Project.Scoring, inactiveAfterSeconds: Double) {
+        (self.rule, self.inactiveAfterSeconds) = (rule, inactiveAfterSeconds)
+    }
+}
+
 /// An event that passed admission.
 public struct AdmittedEvent: Sendable {
     public var event: Event
@@ -33,10 +44,23 @@ public struct AdmittedEvent: Sendable {
     public var at: Timestamp
     /// The fingerprint of its content.
     public var digest: ContentDigest
+    /// The other names of the IDs in it, where its project has senders who use such names.
+    public var names: [IDNames] = []
+    /// Whether its own IDs may be such names.
+    public var usesSchemeNames = false
+    /// Whether a message may share its ID with one of another role: a question and its answer.
+    public var pairsShareIDs = false
 
     public init(event: Event, at: Timestamp, digest: ContentDigest) {
         (self.event, self.at, self.digest) = (event, at, digest)
     }
+}
+
+/// An ID and what else it is called (`IDScheme`).
+public struct IDNames: Sendable, Equatable {
+    public var id: String
+    public var names: [String]
+    public init(id: String, names: [String]) { (self.id, self.names) = (id, names) }
 }
 
 /// Something kept in quarantine: whole, with its reason.

@@ -20,6 +20,7 @@ public enum Reason: String, Sendable, CaseIterable, Hashable {
     case invalidField = "invalid_field"
     case reservedField = "reserved_field"
     case idConflict = "id_conflict"
+    case conversationActive = "conversation_active"
     // What could not be read or kept
     case malformedJSON = "malformed_json"
     case invalidUTF8 = "invalid_utf8"
@@ -61,6 +62,7 @@ public enum Reason: String, Sendable, CaseIterable, Hashable {
         case .originForbidden, .originMissing, .originNull, .secretKeyInBrowser, .laneForbidden: 403
         case .projectUnknown, .notFound: 404
         case .methodNotAllowed: 405
+        case .conversationActive: 409
         case .bodyTimeout: 408
         case .bodyTooLarge, .batchTooLarge, .eventTooLarge: 413
         case .unsupportedEncoding: 415
@@ -113,6 +115,11 @@ public enum Reason: String, Sendable, CaseIterable, Hashable {
             (
                 "The ID is taken by other content. The first stays; this one is kept beside it in quarantine.",
                 "Give a changed message an ID of its own."
+            )
+        case .conversationActive:
+            (
+                "The project's policy lets nobody score a conversation that is still active.",
+                "Close the conversation or wait until it is inactive; `parley project set NAME --scoring open` lifts the rule."
             )
         case .malformedJSON: ("The bytes are not JSON (RFC 8259).", "Serialize the body with a JSON library.")
         case .invalidUTF8: ("The body is not UTF-8.", "Encode it as UTF-8.")

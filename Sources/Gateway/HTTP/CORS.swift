@@ -9,7 +9,7 @@ import Keys
 /// credentials whether they want to or not, so the origin is named exactly and never `*`.
 enum CORS {
     /// Headers a page may send; anything else it asks for is left out of the answer.
-    static let requestHeaders = ["Authorization", "Content-Type", "Content-Encoding", "X-API-Key", "Parley-Project"]
+    static let requestHeaders = ["Authorization", "Content-Type", "Content-Encoding", "X-API-Key", "Parley-Project", "X-Org-Id"]
     static let exposedHeaders = "Retry-After, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, Date"
 
     /// Added to every answer of an entrance, refusals too: a developer must be able to read why.
@@ -22,14 +22,14 @@ enum CORS {
     }
 
     /// The answer to an OPTIONS request. It carries no key, so any project that allows the origin will do.
-    static func preflight(origin: Knock.Origin, requestedHeaders: String?, isAllowed: (String) -> Bool) -> Response {
+    static func preflight(origin: Knock.Origin, requestedHeaders: String?, methods: [String], isAllowed: (String) -> Bool) -> Response {
         var response = Response(status: .noContent)
         response.headers[.vary] = "Origin"
-        response.headers[.allow] = "POST, OPTIONS"
+        response.headers[.allow] = (methods + ["OPTIONS"]).joined(separator: ", ")
         guard let named = name(of: origin), isAllowed(named) else { return response }
         response.headers[.accessControlAllowOrigin] = named
         response.headers[.accessControlAllowCredentials] = "true"
-        response.headers[.accessControlAllowMethods] = "POST"
+        response.headers[.accessControlAllowMethods] = methods.joined(separator: ", ")
         let wanted = Set((requestedHeaders ?? "").split(separator: ",").map { $0.filter { $0 != " " }.lowercased() })
         let granted = requestHeaders.filter { wanted.contains($0.lowercased()) }
         if !granted.isEmpty { response.headers[.accessControlAllowHeaders] = granted.joined(separator: ", ") }

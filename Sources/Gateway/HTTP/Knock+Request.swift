@@ -1,3 +1,4 @@
+import Events
 import HTTPTypes
 import Hummingbird
 import Keys
@@ -5,7 +6,8 @@ import Keys
 /// The parts of a request head that say who knocks, from whichever parser they come.
 struct KnockHeaders {
     var authorization: String?
-    var apiKey: String?
+    /// A header's first value, by its name in any case.
+    var field: (String) -> String?
     var origin: String?
     var project: String?
     var forwarded: [String]
@@ -14,14 +16,25 @@ struct KnockHeaders {
 }
 
 extension Knock {
-    /// - Parameter onlyFromQuery: a beacon can set no header, so one that is there belongs to something else.
-    init(_ head: KnockHeaders, peer: String, addresses: ClientAddress, onlyFromQuery: Bool = false) {
-        let fromHeader = onlyFromQuery ? nil : Self.bearer(head.authorization) ?? head.apiKey
+    /// - Parameter places: where the key may be; a beacon for one can set no header, so one that is there belongs to something else.
+    init(
+        _ head: KnockHeaders, peer: String, addresses: ClientAddress,
+        places: [Entrance.KeyPlace] = [.bearer, .header("X-API-Key"), .query], mayLackOrigin: Bool = false
+    ) {
+        var key: String?
+        for place in places where key == nil {
+            switch place {
+            case .bearer: key = Self.bearer(head.authorization)
+            case .bareAuthorization: key = head.authorization.flatMap { $0.isEmpty || $0.contains(" ") ? nil : $0 }
+            case .header(let name): key = head.field(name)
+            case .query: key = QueryText(head.query)["key"]
+            }
+        }
         self.init(
-            key: fromHeader ?? QueryText(head.query)["key"],
+            key: key,
             origin: Origin(header: head.origin),
             address: addresses.resolve(peer: peer, forwarded: head.forwarded),
-            project: head.project ?? QueryText(head.query)["project"])
+            project: head.project ?? QueryText(head.query)["project"], mayLackOrigin: mayLackOrigin)
     }
 
     /// The scheme's name is case-insensitive (RFC 9110, section 11.1).
@@ -36,7 +49,7 @@ extension KnockHeaders {
     init(_ request: HTTPRequest) {
         let fields = request.headerFields
         self.init(
-            authorization: fields[.authorization], apiKey: fields[.apiKey], origin: fields[.origin],
+            authorization: fields[.authorization], field: { HTTPField.Name($0).flatMap { fields[$0] } }, origin: fields[.origin],
             project: fields[.parleyProject], forwarded: fields[values: .forwardedFor],
             query: QueryText.behindQuestionMark(request.path ?? ""))
     }
@@ -63,8 +76,19 @@ struct QueryText {
         return nil
     }
 
+    /// All of them, the first of a name counting.
+    var values: [String: String] {
+        var values: [String: String] = [:]
+        for pair in text.split(separator: "&") {
+            guard let equals = pair.firstIndex(of: "=") else { continue }
+            let name = Self.decoded(pair[..<equals])
+            if values[name] == nil { values[name] = Self.decoded(pair[pair.index(after: equals)...]) }
+        }
+        return values
+    }
+
     /// Percent-decoded; `+` is a space (application/x-www-form-urlencoded). What is no escape stays as it is.
-    private static func decoded(_ text: Substring) -> String {
+    static func decoded(_ text: Substring, plusIsSpace: Bool = true) -> String {
         guard text.utf8.contains(where: { $0 == UInt8(ascii: "%") || $0 == UInt8(ascii: "+") }) else { return String(text) }
         var bytes: [UInt8] = []
         var rest = text.utf8[...]
@@ -73,7 +97,7 @@ struct QueryText {
                 bytes.append(escaped)
                 rest = rest.dropFirst(2)
             } else {
-                bytes.append(byte == UInt8(ascii: "+") ? UInt8(ascii: " ") : byte)
+                bytes.append(byte == UInt8(ascii: "+") && plusIsSpace ? UInt8(ascii: " ") : byte)
             }
         }
         return String(decoding: bytes, as: UTF8.self)
@@ -81,7 +105,6 @@ struct QueryText {
 }
 
 extension HTTPField.Name {
-    static let apiKey = HTTPField.Name("X-API-Key")!
     static let parleyProject = HTTPField.Name("Parley-Project")!
     static let forwardedFor = HTTPField.Name("X-Forwarded-For")!
     static let rateLimitLimit = HTTPField.Name("RateLimit-Limit")!

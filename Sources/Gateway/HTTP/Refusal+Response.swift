@@ -33,5 +33,10 @@ extension Response {
         headers[.contentType] = reply.contentType
         headers[.contentLength] = String(reply.body.count)
         if let seconds = reply.retryAfterSeconds { headers[.retryAfter] = String(seconds) }
+        // No body goes with these (RFC 9110, section 15.3.5).
+        if reply.status == 204 || reply.status == 304 { (headers[.contentType], headers[.contentLength]) = (nil, nil) }
+        for (name, value) in reply.headers {
+            if let name = HTTPField.Name(name) { headers[name] = value }
+        }
     }
 }

@@ -37,7 +37,7 @@ struct SocketReception: Sendable {
         let offered = Self.offeredSubprotocols(head)
         guard offered.isEmpty || offered.contains(door.subprotocol) else { return .unsupportedVersion }
         let headers = KnockHeaders(
-            authorization: head.headers.first(name: "Authorization"), apiKey: head.headers.first(name: "X-API-Key"),
+            authorization: head.headers.first(name: "Authorization"), field: { head.headers.first(name: $0) },
             origin: head.headers.first(name: "Origin"), project: head.headers.first(name: "Parley-Project"),
             forwarded: head.headers["X-Forwarded-For"], query: QueryText.behindQuestionMark(head.uri))
         let knock = Knock(headers, peer: channel.remoteAddress?.ipAddress ?? "unknown", addresses: addresses)

@@ -53,7 +53,8 @@ struct Serve: AsyncParsableCommand {
         defer { try? store.close() }
         let demo = configuration.demo ? try await Demo.open(in: configuration.data, store: store, now: clock.now()) : nil
         do {
-            try await Assembly(configuration, store: store, clock: clock, logger: logger).serve { port in
+            try await Assembly(configuration, store: store, sealer: try configuration.data.sealer(), clock: clock, logger: logger).serve {
+                port in
                 do {
                     try await greet(configuration, port: port, demo: demo, store: store, clock: clock)
                 } catch {

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Conversations
 import Events
+import Review
 
 /// `parley thread`: lists conversations and shows one.
 struct ThreadCommand: AsyncParsableCommand {
@@ -80,7 +81,7 @@ struct ThreadCommand: AsyncParsableCommand {
                     throw Complaint("There is no thread \(id.forTerminal()) in \(project.name): see `parley thread list`.")
                 }
                 if data.json {
-                    try Console.json { $0.conversation(conversation) }
+                    try Console.json { $0.object { $0.members(of: conversation) } }
                     return
                 }
                 try Transcript(conversation).write()

@@ -75,6 +75,30 @@ struct AppendTransaction {
     }
 
     private mutating func append(_ admitted: AdmittedEvent, of delivery: Delivery, source: Int64) throws -> Verdict {
+        var admitted = admitted
+        if admitted.usesSchemeNames || !admitted.names.isEmpty { try settleNames(of: &admitted, in: delivery.source.project) }
+        if let verdict = try verdictOnScore(admitted, of: delivery) { return verdict }
+        if try insert(admitted, of: delivery, source: source) { return .stored }
+        if admitted.pairsShareIDs, case .message(let message) = admitted.event.body {
+            return try appendPair(admitted, role: message.role, of: delivery, source: source)
+        }
+        return try verdictOnRepetition(of: admitted, delivery: delivery, source: source)
+    }
+
+    /// P-NAME-2: IDs are stored as they were first given, whatever else a sender calls them.
+    private mutating func settleNames(of admitted: inout AdmittedEvent, in project: ProjectID) throws {
+        let aliases = Aliases(db: db, project: project)
+        for ids in admitted.names {
+            let seen = NumberCache.Person(project: project, id: ids.id + "\0" + ids.names.joined())
+            guard !numbers.named.contains(seen) else { continue }
+            try aliases.register(ids, threads: &threads)
+            numbers.named.insert(seen)
+        }
+        if admitted.usesSchemeNames { admitted.event = try admitted.event.renaming(aliases.id(of:)) }
+    }
+
+    /// Inserts an event and keeps its folds; false where its identity is taken.
+    private mutating func insert(_ admitted: AdmittedEvent, of delivery: Delivery, source: Int64) throws -> Bool {
         let project = delivery.source.project
         let event = admitted.event
         let space = event.idSpace
@@ -97,27 +121,76 @@ struct AppendTransaction {
             admitted.at.microseconds, delivery.receivedAt.microseconds, source, person, role, Blob(admitted.digest.bytes), text,
             payload.count > 2 ? String(decoding: payload, as: UTF8.self) : nil,
         ])
-        guard db.changesCount > 0 else {
-            return try verdictOnRepetition(of: admitted, space: space, delivery: delivery, source: source)
-        }
+        guard db.changesCount > 0 else { return false }
         if let name = event.thread { threads.apply(event, at: admitted.at, to: name, in: project) }
         if let props = event.user?.props, let person {
             self.props[person, default: []].append((props, ThreadFold.Place(at: admitted.at, id: event.id)))
         }
         switch event.body {
-        case .message: try RunLinks(db: db, project: project).messageArrived(event.id, thread: thread)
-        case .run: try RunLinks(db: db, project: project).partArrived(event.id) { [threads] in threads.knownNumber(of: $0, in: project) }
+        case .message(let message): try RunLinks(db: db, project: project).messageArrived(event.id, trace: message.trace, thread: thread)
+        case .run:
+            let aliases = Aliases(db: db, project: project)
+            let mayHaveNames = admitted.usesSchemeNames || !admitted.names.isEmpty
+            try RunLinks(db: db, project: project).partArrived(event.id, at: admitted.at, threads: &threads) {
+                mayHaveNames ? try aliases.id(of: $0) : $0
+            }
         case .feedback: try keep(Vote(event, at: admitted.at)!, thread: thread, project: project)
         case .score: try keep(Score(event, at: admitted.at)!, project: project)
+        case .comment(let comment): try keep(comment, id: event.id, at: admitted.at, project: project)
         default: break
         }
-        return .stored
+        return true
+    }
+
+    /// P-NAME-3: where a dialect gives a question and its answer one ID, the question keeps it, and the other's role is added to its.
+    private mutating func appendPair(
+        _ admitted: AdmittedEvent, role: Event.Role, of delivery: Delivery, source: Int64
+    ) throws -> Verdict {
+        let project = delivery.source.project
+        let row = try Row.fetchOne(
+            db.cachedStatement(sql: "SELECT role, digest FROM event WHERE project = ? AND id = ? AND space = 0 AND part = x''"),
+            arguments: [project.number, admitted.event.id])
+        guard let row, let number = row[0] as Int?, Event.Role.allCases[number] != role else {
+            return try verdictOnRepetition(of: admitted, delivery: delivery, source: source)
+        }
+        if role == .user {
+            // The answer was first: it makes room.
+            let other = "\(admitted.event.id):\(Event.Role.allCases[number].rawValue)"
+            try db.cachedStatement(sql: "UPDATE OR IGNORE event SET id = ? WHERE project = ? AND id = ? AND space = 0 AND part = x''")
+                .execute(arguments: [other, project.number, admitted.event.id])
+            try threads.flush()
+            try Aliases(db: db, project: project).renameExcerpts(of: admitted.event.id, to: other)
+            return try insert(admitted, of: delivery, source: source)
+                ? .stored : verdictOnRepetition(of: admitted, delivery: delivery, source: source)
+        }
+        var other = admitted
+        other.event.id += ":\(role.rawValue)"
+        return try insert(other, of: delivery, source: source)
+            ? .stored : verdictOnRepetition(of: other, delivery: delivery, source: source)
+    }
+
+    /// P-SCORE-2: whether a conversation may be scored now is its project's to say.
+    private func verdictOnScore(_ admitted: AdmittedEvent, of delivery: Delivery) throws -> Verdict? {
+        guard case .score(let score) = admitted.event.body, let policy = delivery.scoring, policy.rule != .open,
+            score.value != nil || score.category != nil, policy.rule == .strict || score.judge == .person
+        else { return nil }
+        let row = try Row.fetchOne(
+            db.cachedStatement(sql: "SELECT \(ThreadFold.columns) FROM thread WHERE project = ? AND id = ?"),
+            arguments: [delivery.source.project.number, score.target])
+        guard let row else { return nil }
+        let fold = ThreadFold(row)
+        let status = ThreadSummary.status(
+            set: fold.status.map { ($0.value, $0.place.at) }, lastAt: Timestamp(microseconds: row[ThreadFold.lastAtColumn]),
+            now: delivery.receivedAt, inactiveAfterSeconds: policy.inactiveAfterSeconds)
+        guard status == .active else { return nil }
+        return .dropped(
+            Refusal(
+                .conversationActive, field: "target", "The conversation is active; close it or wait until it is inactive, then score it."))
     }
 
     /// P-ID-4: same ID and same content is a duplicate; other content is a conflict, and the original stands.
-    private mutating func verdictOnRepetition(
-        of admitted: AdmittedEvent, space: Event.IDSpace, delivery: Delivery, source: Int64
-    ) throws -> Verdict {
+    private mutating func verdictOnRepetition(of admitted: AdmittedEvent, delivery: Delivery, source: Int64) throws -> Verdict {
+        let space = admitted.event.idSpace
         if space == .run { return .duplicate }
         let original = try db.cachedStatement(sql: "SELECT digest FROM event WHERE project = ? AND id = ? AND space = ? AND part = x''")
         original.arguments = [delivery.source.project.number, admitted.event.id, space.rawValue]
@@ -188,9 +261,29 @@ struct AppendTransaction {
             db.cachedStatement(sql: "SELECT at, event FROM score WHERE project = ? AND target = ? AND name = ? AND author = ?"),
             arguments: [project.number, score.target, score.name, score.author])
         if let standing, (Timestamp(microseconds: standing[0]), standing[1] as String) >= (score.at, score.event) { return }
-        try db.cachedStatement(sql: "INSERT OR REPLACE INTO score VALUES (?,?,?,?,?,?,?,?,?)").execute(arguments: [
+        try db.cachedStatement(
+            sql: """
+                INSERT OR REPLACE INTO score (project, target, name, author, value, category, reason, at, event, judge)
+                VALUES (?,?,?,?,?,?,?,?,?,?)
+                """
+        ).execute(arguments: [
             project.number, score.target, score.name, score.author, score.value, score.category, score.reason, score.at.microseconds,
-            score.event,
+            score.event, score.judge.rawValue,
+        ])
+    }
+
+    /// A remark and what changes it may come in any order; the last word counts.
+    private func keep(_ comment: Event.Comment, id: String, at: Timestamp, project: ProjectID) throws {
+        try db.cachedStatement(
+            sql: """
+                INSERT INTO comment VALUES (?,?,?,?,?,?,?,?) ON CONFLICT DO UPDATE SET at = min(at, excluded.at),
+                    author = CASE WHEN excluded.at < at THEN coalesce(excluded.author, author) ELSE coalesce(author, excluded.author) END,
+                    text = CASE WHEN (excluded.changed_at, excluded.event) > (changed_at, event) THEN excluded.text ELSE text END,
+                    event = CASE WHEN (excluded.changed_at, excluded.event) > (changed_at, event) THEN excluded.event ELSE event END,
+                    changed_at = max(changed_at, excluded.changed_at)
+                """
+        ).execute(arguments: [
+            project.number, comment.changes ?? id, comment.target, comment.text, comment.author, at.microseconds, at.microseconds, id,
         ])
     }
 

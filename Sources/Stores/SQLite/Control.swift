@@ -44,7 +44,8 @@ extension SQLiteStore {
                     project: (row["project"] as Int64?).map { ProjectID($0) }, digest: (row["digest"] as Blob).bytes, shown: row["shown"],
                     label: row["label"], createdAt: Timestamp(microseconds: row["created"]),
                     expiresAt: (row["expires"] as Int64?).map { Timestamp(microseconds: $0) },
-                    revokedAt: (row["revoked"] as Int64?).map { Timestamp(microseconds: $0) })
+                    revokedAt: (row["revoked"] as Int64?).map { Timestamp(microseconds: $0) },
+                    sealed: (row["sealed"] as Blob?)?.bytes, owesNames: (row["names_from"] as Int64?) != nil)
             }
         }
     }
@@ -52,7 +53,9 @@ extension SQLiteStore {
     public func insert(_ key: KeyRecord) async throws {
         try await change { db in
             try db.execute(
-                sql: "INSERT INTO key VALUES (?,?,?,?,?,?,?,?,?,?)",
+                sql: """
+                    INSERT INTO key (id, lane, scope, project, digest, shown, label, created, expires, revoked) VALUES (?,?,?,?,?,?,?,?,?,?)
+                    """,
                 arguments: [
                     key.id, key.lane.rawValue, key.scope.rawValue, key.project?.number, Blob(key.digest), key.shown, key.label,
                     key.createdAt.microseconds, key.expiresAt?.microseconds, key.revokedAt?.microseconds,
@@ -67,8 +70,17 @@ extension SQLiteStore {
         }
     }
 
+    public func keep(sealed: [UInt8], ofKey id: String) async throws {
+        let now = clock.now()
+        try await change { db in
+            try db.execute(
+                sql: "UPDATE key SET sealed = ?, names_from = 0, names_since = ? WHERE id = ? AND sealed IS NULL",
+                arguments: [Blob(sealed), now.microseconds, id])
+        }
+    }
+
     /// Writes to projects or keys, and tells every process that they changed.
-    private func change<Result: Sendable>(_ write: @Sendable @escaping (Database) throws -> Result) async throws -> Result {
+    func change<Result: Sendable>(_ write: @Sendable @escaping (Database) throws -> Result) async throws -> Result {
         try await pool.write { db in
             let result = try write(db)
             try db.execute(sql: "UPDATE control SET revision = revision + 1")
@@ -120,6 +132,7 @@ extension Project.Settings {
             writer.field("allowsMissingOrigin", allowsMissingOrigin)
             writer.field("allowsNullOrigin", allowsNullOrigin)
             writer.field("inactiveAfterSeconds", inactiveAfterSeconds)
+            writer.field("scoring", scoring.rawValue)
             for (name, value) in [("keyQuota", keyQuota), ("addressQuota", addressQuota)] {
                 writer.key(name)
                 if let value {
@@ -141,6 +154,7 @@ extension Project.Settings {
             allowsMissingOrigin = json["allowsMissingOrigin"]?.bool ?? allowsMissingOrigin
             allowsNullOrigin = json["allowsNullOrigin"]?.bool ?? allowsNullOrigin
             inactiveAfterSeconds = json["inactiveAfterSeconds"]?.double ?? inactiveAfterSeconds
+            scoring = json["scoring"]?.string.flatMap { Project.Scoring(rawValue: $0) } ?? scoring
             func quota(_ value: JSONValue?, default standard: Project.Quota?) -> Project.Quota? {
                 guard let value else { return standard }
                 guard let rate = value["perSecond"]?.double, let burst = value["burst"]?.double else { return nil }

@@ -12,6 +12,8 @@ enum EventRows {
         var receivedAt: Timestamp
         var source: Source
         var digest: ContentDigest
+        /// Its thread's number; the thread's name is not there while its row is still to be written.
+        var thread: Int64?
 
         var provenance: Provenance { source.provenance(userNamed: event.user != nil) }
     }
@@ -19,7 +21,7 @@ enum EventRows {
     /// The columns every query here selects, in the order `item(_:)` reads them.
     static let columns = """
         e.sequence, e.project, e.id, e.type, t.id, e.at, e.received, p.id, e.role, e.digest, e.content, e.payload,
-        s.key, s.lane, s.origin, s.transport
+        s.key, s.lane, s.origin, s.transport, e.thread
         """
     static let joins = """
         FROM event e JOIN source s ON s.number = e.source LEFT JOIN thread t ON t.number = e.thread
@@ -34,10 +36,11 @@ enum EventRows {
         let origin: String = row[14]
         let source = Source(
             project: project, key: row[12], lane: Lane(rawValue: row[13])!, origin: origin.isEmpty ? nil : origin,
-            transport: Transport(rawValue: row[15])!)
+            transport: Transport(rawValue: row[15]))
         return Item(
             sequence: row[0], project: project, event: try Event(columns, payload: (row[11] as String?).map { Array($0.utf8) }), at: at,
-            receivedAt: Timestamp(microseconds: row[6]), source: source, digest: ContentDigest(stored: (row[9] as Blob).bytes))
+            receivedAt: Timestamp(microseconds: row[6]), source: source, digest: ContentDigest(stored: (row[9] as Blob).bytes),
+            thread: row[16])
     }
 
     /// All parts of the named runs.

@@ -82,9 +82,37 @@ enum Migrations {
         INSERT INTO search_state VALUES (0);
         """
 
-    /// The search index is merged by the indexer, a little with each step.
+    /// The search index is merged by the indexer, a little with each step. IDs get other names; runs hang under the messages of their
+    /// traces, and may be whole turns of a thread; tags can be taken off; remarks.
     private static let version2 = """
         INSERT INTO search (search, rank) VALUES ('automerge', 0);
         INSERT INTO search (search, rank) VALUES ('crisismerge', 64);
+
+        -- `names_from`: the last event that was given the key's names; NULL: nothing is owed.
+        ALTER TABLE key ADD COLUMN sealed BLOB;
+        ALTER TABLE key ADD COLUMN names_from INTEGER;
+        ALTER TABLE key ADD COLUMN names_since INTEGER;
+        CREATE TABLE alias (project INTEGER NOT NULL, name TEXT NOT NULL, id TEXT NOT NULL, PRIMARY KEY (project, name)) WITHOUT ROWID;
+
+        -- The message a run hangs under as long as the parent it names is not there.
+        ALTER TABLE run ADD COLUMN fallback TEXT;
+        CREATE INDEX run_fallback ON run (project, fallback) WHERE fallback IS NOT NULL;
+        CREATE TABLE run_trace (
+            project INTEGER NOT NULL, trace TEXT NOT NULL, run TEXT NOT NULL, rank INTEGER NOT NULL,
+            PRIMARY KEY (project, trace, run)) WITHOUT ROWID;
+        CREATE INDEX run_trace_run ON run_trace (project, run);
+        CREATE TABLE message_trace (
+            project INTEGER NOT NULL, trace TEXT NOT NULL, message TEXT NOT NULL, PRIMARY KEY (project, trace, message)) WITHOUT ROWID;
+        ALTER TABLE thread ADD COLUMN turns INTEGER NOT NULL DEFAULT 0;
+
+        ALTER TABLE thread_tag ADD COLUMN at INTEGER NOT NULL DEFAULT 0;
+        ALTER TABLE thread_tag ADD COLUMN event TEXT NOT NULL DEFAULT '';
+        ALTER TABLE thread_tag ADD COLUMN off INTEGER NOT NULL DEFAULT 0;
+        ALTER TABLE score ADD COLUMN judge TEXT NOT NULL DEFAULT 'program';
+        CREATE TABLE comment (
+            project INTEGER NOT NULL, id TEXT NOT NULL, target TEXT NOT NULL, text TEXT, author TEXT, at INTEGER NOT NULL,
+            changed_at INTEGER NOT NULL, event TEXT NOT NULL, PRIMARY KEY (project, id)) WITHOUT ROWID;
+        CREATE INDEX comment_target ON comment (project, target);
+        CREATE INDEX event_queue ON event (project, sequence) WHERE type = 'queue';
         """
 }

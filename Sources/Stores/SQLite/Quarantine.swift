@@ -74,7 +74,7 @@ private enum QuarantineRows {
             receivedAt: Timestamp(microseconds: row[6]),
             source: Source(
                 project: project, key: row[9], lane: Lane(rawValue: row[10])!, origin: origin.isEmpty ? nil : origin,
-                transport: Transport(rawValue: row[12])!),
+                transport: Transport(rawValue: row[12])),
             payload: payload, differs: reason == .idConflict ? try differences(of: payload, project: project, db: db) : [])
     }
 

@@ -9,7 +9,9 @@ extension SQLiteStore {
         let after = try cursor.map { try ItemCursor(reading: $0) }
         return try await pool.read { db in
             let reader = ConversationReader(db: db, project: project, now: now)
-            guard let (number, summary) = try reader.summary(of: thread) else { return nil }
+            guard let (fold, found) = try reader.summary(of: thread) else { return nil }
+            let (number, summary) = (found.number, found)
+            if fold.hasTurns { return try reader.wholeConversation(summary).page(limit: limit, after: after) }
             var items = try reader.items(of: number, limit: limit + 1, after: after)
             var next: String?
             if items.count > limit {
@@ -27,8 +29,8 @@ extension SQLiteStore {
                 db.cachedStatement(
                     sql: "SELECT \(EventRows.columns) \(EventRows.joins) WHERE e.project = ? AND e.id = ? AND e.space = 0 AND e.part = x''"),
                 arguments: [project.number, id])
-            guard let row else { return nil }
-            return try reader.dressed([EventRows.item(row)]).first
+            if let row { return try reader.dressed([EventRows.item(row)]).first }
+            return try reader.derivedMessage(id)
         }
     }
 
@@ -56,13 +58,64 @@ extension SQLiteStore {
         }
     }
 
+    public func runs(in project: ProjectID, matching filter: RunFilter, limit: Int) async throws -> [RunNode] {
+        try await pool.read { db in
+            let reader = ConversationReader(db: db, project: Project(number: project, id: "", name: ""), now: Timestamp(microseconds: 0))
+            return try reader.runs(matching: filter, limit: limit)
+        }
+    }
+
+    public func projectOfRun(_ id: String) async throws -> [ProjectID] {
+        try await pool.read { db in
+            // Runs are few a project, and the question is asked by people and by end-to-end checks, not by streams.
+            try Int64.fetchAll(db, sql: "SELECT p.number FROM project p JOIN run r ON r.project = p.number AND r.id = ?", arguments: [id])
+                .map { ProjectID($0) }
+        }
+    }
+
+    public func thread(number: Int64) async throws -> (project: ProjectID, id: String)? {
+        try await pool.read { db in
+            try Row.fetchOne(db, sql: "SELECT project, id FROM thread WHERE number = ?", arguments: [number])
+                .map { (ProjectID($0[0]), $0[1]) }
+        }
+    }
+
+    public func feedback(on target: String, in project: ProjectID) async throws -> FeedbackSummary? {
+        try await pool.read { db in
+            let reader = ConversationReader(db: db, project: Project(number: project, id: "", name: ""), now: Timestamp(microseconds: 0))
+            let id = try Aliases(db: db, project: project).id(of: target)
+            if let votes = try reader.votes(on: [id])[id] { return FeedbackSummary(votes: votes) }
+            let isThere = try Int.fetchOne(
+                db, sql: "SELECT 1 FROM event WHERE project = ? AND id = ? AND space IN (0, 1)", arguments: [project.number, id])
+            return isThere == nil ? nil : FeedbackSummary()
+        }
+    }
+
+    public func events(ofType type: String, in project: ProjectID) async throws -> [StoredEvent] {
+        try await pool.read { db in
+            // Spelled out where there is an index for it.
+            let condition = type == "queue" ? "e.type = 'queue'" : "e.type = ?"
+            let rows = try Row.fetchAll(
+                db,
+                sql: "SELECT \(EventRows.columns) \(EventRows.joins) WHERE e.project = ? AND \(condition) ORDER BY e.sequence LIMIT 10000",
+                arguments: type == "queue" ? [project.number] : [project.number, type])
+            return try rows.map { row in
+                let item = try EventRows.item(row)
+                return StoredEvent(
+                    sequence: item.sequence, project: item.project, event: item.event, at: item.at, receivedAt: item.receivedAt,
+                    source: item.source)
+            }
+        }
+    }
+
     public func lastSequence() async throws -> Int64 {
         try await pool.read { try Int64.fetchOne($0, sql: "SELECT max(sequence) FROM event") ?? 0 }
     }
 
     public func pendingLinks(in project: ProjectID) async throws -> Int {
         try await pool.read { db in
-            try Int.fetchOne(db, sql: "SELECT count(*) FROM run WHERE project = ? AND link = 1", arguments: [project.number]) ?? 0
+            try Int.fetchOne(
+                db, sql: "SELECT count(*) FROM run WHERE project = ? AND link = 1 AND fallback IS NULL", arguments: [project.number]) ?? 0
         }
     }
 }
@@ -97,7 +150,7 @@ struct ConversationReader {
             sql: """
                 SELECT \(EventRows.columns) \(EventRows.joins)
                 WHERE e.project = ? AND e.thread = ? AND e.type NOT IN ('run', 'feedback', 'score', 'thread', 'identify', 'client_report')
-                    AND (e.at > ? OR (e.at = ? AND e.id > ?))
+                    AND e.type NOT IN ('comment', 'queue') AND (e.at > ? OR (e.at = ? AND e.id > ?))
                 ORDER BY e.at, e.id LIMIT ?
                 """)
         let at = after?.at.microseconds ?? -1
@@ -107,19 +160,64 @@ struct ConversationReader {
     func conversation(
         _ summary: ThreadSummary, number: Int64, items: [EventRows.Item], isFirstPage: Bool, next: String?
     ) throws -> Conversation {
-        var loose: [RunNode] = []
-        if isFirstPage {
-            let own = try String.fetchAll(
-                db.cachedStatement(sql: "SELECT id FROM run WHERE project = ? AND thread = ? LIMIT ?"),
-                arguments: [project.number.number, number, Self.maximumRuns])
-            let nodes = try nodes(runs: descendants(of: [], and: own))
-            let messages = try String.fetchSet(
-                db.cachedStatement(
-                    sql: "SELECT id FROM event WHERE project = ? AND space = 0 AND part = x'' AND id IN (SELECT value FROM json_each(?))"),
-                arguments: [project.number.number, EventRows.list(nodes.map(\.run.id))])
-            loose = RunForest(nodes).loose(besides: messages)
+        Conversation(
+            thread: summary, items: try dressed(items), looseRuns: isFirstPage ? try looseRuns(of: number) : [], next: next)
+    }
+
+    private func looseRuns(of thread: Int64) throws -> [RunNode] {
+        let own = try String.fetchAll(
+            db.cachedStatement(sql: "SELECT id FROM run WHERE project = ? AND thread = ? LIMIT ?"),
+            arguments: [project.number.number, thread, Self.maximumRuns])
+        let nodes = try nodes(runs: descendants(of: [], and: own))
+        let messages = try String.fetchSet(
+            db.cachedStatement(
+                sql: "SELECT id FROM event WHERE project = ? AND space = 0 AND part = x'' AND id IN (SELECT value FROM json_each(?))"),
+            arguments: [project.number.number, EventRows.list(nodes.map(\.run.id))])
+        return RunForest(nodes).loose(besides: messages)
+    }
+
+    // MARK: turns
+
+    /// Items read for a thread whose turns have to be put among them; one with more shows the first ones.
+    static let maximumWholeItems = 5000
+
+    /// A thread whole, with what its turns say where no message does.
+    func wholeConversation(_ summary: ThreadSummary) throws -> Conversation {
+        let items = try dressed(try items(of: summary.number, limit: Self.maximumWholeItems, after: nil))
+        let loose = try looseRuns(of: summary.number)
+        var folded = TurnFold.fold(items, loose: loose)
+        let derived = folded.items.filter { $0.derivedFrom != nil }.map(\.event.id)
+        let (votes, scores, comments) = (try votes(on: derived), try scores(on: derived), try comments(on: derived))
+        for index in folded.items.indices where folded.items[index].derivedFrom != nil {
+            let id = folded.items[index].event.id
+            folded.items[index].feedback = FeedbackSummary(votes: votes[id] ?? [])
+            folded.items[index].scores = scores[id] ?? []
+            folded.items[index].comments = comments[id] ?? []
         }
-        return Conversation(thread: summary, items: try dressed(items), looseRuns: loose, next: next)
+        var thread = summary
+        let messages = folded.items.filter { $0.event.idSpace == .message }
+        thread.messageCount = messages.count
+        thread.first = messages.first.map(excerpt)
+        thread.last = messages.last.map(excerpt)
+        return Conversation(thread: thread, items: folded.items, looseRuns: folded.loose, next: nil)
+    }
+
+    private func excerpt(_ item: ConversationItem) -> ThreadSummary.Excerpt {
+        guard case .message(let message) = item.event.body else { preconditionFailure("an excerpt is a message's") }
+        return ThreadSummary.Excerpt(
+            id: item.event.id, role: message.role, text: String(message.plainText.prefix(Self.excerptLength)), at: item.at)
+    }
+
+    /// A message that a turn makes.
+    func derivedMessage(_ id: String) throws -> ConversationItem? {
+        let answer = TurnFold.answerID(of: "")
+        let run = id.hasSuffix(answer) ? String(id.dropLast(answer.count)) : id
+        let name = try String.fetchOne(
+            db,
+            sql: "SELECT t.id FROM run r JOIN thread t ON t.number = r.thread WHERE r.project = ? AND r.id = ?",
+            arguments: [project.number.number, run])
+        guard let name, let (_, summary) = try summary(of: name) else { return nil }
+        return try wholeConversation(summary).items.first { $0.event.id == id && $0.derivedFrom != nil }
     }
 
     /// Items with their feedback, scores and runs.
@@ -128,6 +226,7 @@ struct ConversationReader {
         let forest = RunForest(try nodes(runs: descendants(of: messages, and: messages)))
         let votes = try votes(on: messages)
         let scores = try scores(on: messages)
+        let comments = try comments(on: messages)
         return items.map { item in
             guard item.event.idSpace == .message else {
                 return ConversationItem(event: item.event, at: item.at, receivedAt: item.receivedAt, provenance: item.provenance)
@@ -135,7 +234,8 @@ struct ConversationReader {
             let id = item.event.id
             return ConversationItem(
                 event: item.event, at: item.at, receivedAt: item.receivedAt, provenance: item.provenance,
-                feedback: FeedbackSummary(votes: votes[id] ?? []), scores: scores[id] ?? [], runs: forest.runs(under: id))
+                feedback: FeedbackSummary(votes: votes[id] ?? []), scores: scores[id] ?? [], comments: comments[id] ?? [],
+                runs: forest.runs(under: id))
         }
     }
 
@@ -147,6 +247,7 @@ struct ConversationReader {
             sql: """
                 WITH RECURSIVE tree(id) AS (
                     SELECT id FROM run WHERE project = :project AND parent IN (SELECT value FROM json_each(:parents))
+                    UNION SELECT id FROM run WHERE project = :project AND fallback IN (SELECT value FROM json_each(:parents))
                     UNION SELECT id FROM run WHERE project = :project AND id IN (SELECT value FROM json_each(:ids))
                     UNION SELECT run.id FROM tree JOIN run ON run.project = :project AND run.parent = tree.id)
                 SELECT id FROM tree LIMIT \(Self.maximumRuns)
@@ -158,17 +259,24 @@ struct ConversationReader {
     func nodes(runs ids: [String]) throws -> [RunNode] {
         guard !ids.isEmpty else { return [] }
         let links = try Row.fetchAll(
-            db.cachedStatement(sql: "SELECT id, link FROM run WHERE project = ? AND id IN (SELECT value FROM json_each(?))"),
+            db.cachedStatement(
+                sql: "SELECT id, link, parent, fallback FROM run WHERE project = ? AND id IN (SELECT value FROM json_each(?))"),
             arguments: [project.number.number, EventRows.list(ids)])
         let votes = try votes(on: ids)
         let scores = try scores(on: ids)
+        let comments = try comments(on: ids)
         let parts = Dictionary(grouping: try EventRows.fetch(db, project: project.number, runs: ids), by: \.event.id)
         return links.compactMap { row in
             let id: String = row[0]
-            guard let run = Run(folding: (parts[id] ?? []).map { .init(event: $0.event, at: $0.at, digest: $0.digest) }) else { return nil }
+            guard var run = Run(folding: (parts[id] ?? []).map { .init(event: $0.event, at: $0.at, digest: $0.digest) }) else { return nil }
+            var link = ParentLink(rawValue: row[1]) ?? .none
+            var via: RunNode.Via? = link == .bound ? .parent : nil
+            // What it names may be another name of something, and stands in its row as that.
+            run.parent = row[2]
+            if link != .bound, link != .refused, let fallback: String = row[3] { (run.parent, link, via) = (fallback, .bound, .trace) }
             return RunNode(
-                run: run, link: ParentLink(rawValue: row[1]) ?? .none, feedback: FeedbackSummary(votes: votes[id] ?? []),
-                scores: scores[id] ?? [])
+                run: run, link: link, via: via, feedback: FeedbackSummary(votes: votes[id] ?? []), scores: scores[id] ?? [],
+                comments: comments[id] ?? [])
         }
     }
 
@@ -178,7 +286,11 @@ struct ConversationReader {
         for _ in 0..<ParentLinks.maximumDepth {
             guard let id = current else { return nil }
             let row = try Row.fetchOne(
-                db.cachedStatement(sql: "SELECT parent, link FROM run WHERE project = ? AND id = ?"),
+                db.cachedStatement(
+                    sql: """
+                        SELECT CASE WHEN link = 2 THEN parent ELSE coalesce(fallback, parent) END,
+                            CASE WHEN fallback IS NULL THEN link ELSE 2 END FROM run WHERE project = ? AND id = ?
+                        """),
                 arguments: [project.number.number, id])
             let isMessage =
                 try Int.fetchOne(
@@ -194,7 +306,7 @@ struct ConversationReader {
 
     // MARK: feedback and scores
 
-    private func votes(on targets: [String]) throws -> [String: [Vote]] {
+    func votes(on targets: [String]) throws -> [String: [Vote]] {
         let rows = try Row.fetchAll(
             db.cachedStatement(
                 sql: """
@@ -212,14 +324,78 @@ struct ConversationReader {
         let rows = try Row.fetchAll(
             db.cachedStatement(
                 sql: """
-                    SELECT target, name, value, category, reason, author, at, event FROM score
-                    WHERE project = ? AND target IN (SELECT value FROM json_each(?)) ORDER BY name, author
+                    SELECT target, name, value, category, reason, author, at, event, judge FROM score
+                    WHERE project = ? AND NOT (value IS NULL AND category IS NULL) AND target IN (SELECT value FROM json_each(?)) ORDER BY name, author
                     """), arguments: [project.number.number, EventRows.list(targets)])
         return Dictionary(
             grouping: rows.map { row in
                 Score(
                     target: row[0], name: row[1], value: row[2], category: row[3], reason: row[4], author: row[5],
-                    at: Timestamp(microseconds: row[6]), event: row[7])
+                    judge: Event.Score.Judge(rawValue: row[8]) ?? .program, at: Timestamp(microseconds: row[6]), event: row[7])
             }, by: \.target)
+    }
+
+    func comments(on targets: [String]) throws -> [String: [Comment]] {
+        let rows = try Row.fetchAll(
+            db.cachedStatement(
+                sql: """
+                    SELECT id, target, text, author, at, changed_at FROM comment
+                    WHERE project = ? AND text IS NOT NULL AND target IN (SELECT value FROM json_each(?)) ORDER BY at, id
+                    """), arguments: [project.number.number, EventRows.list(targets)])
+        return Dictionary(
+            grouping: rows.map { row in
+                Comment(
+                    id: row[0], target: row[1], text: row[2], author: row[3], at: Timestamp(microseconds: row[4]),
+                    changedAt: Timestamp(microseconds: row[5]))
+            }, by: \.target)
+    }
+
+    // MARK: runs by themselves
+
+    /// Runs without those below them, the greatest ID first.
+    func runs(matching filter: RunFilter, limit: Int) throws -> [RunNode] {
+        var below = filter.before
+        var found: [RunNode] = []
+        let under = try filter.under.map { try descendants(of: [], and: [$0]).filter { $0 != filter.under }.sorted(by: >) }
+        while found.count < limit {
+            let ids: [String]
+            if let under {
+                ids = below == nil ? under : []
+            } else {
+                ids = try String.fetchAll(
+                    db.cachedStatement(
+                        sql: """
+                            SELECT r.id FROM run r LEFT JOIN thread t ON t.number = r.thread WHERE r.project = ? AND (? IS NULL OR r.id < ?)
+                                AND (? IS NULL OR t.id = ?) ORDER BY r.id DESC LIMIT 500
+                            """), arguments: [project.number.number, below, below, filter.thread, filter.thread])
+            }
+            guard let last = ids.last else { break }
+            below = last
+            let nodes = try nodes(runs: ids).sorted { $0.run.id > $1.run.id }
+            found += nodes.filter { node in
+                if let before = filter.before, node.run.id >= before { return false }
+                guard let wanted = filter.extra else { return true }
+                return node.run.extra.map { text in
+                    (try? JSONDocument.read(text.bytes, isOurs: true) { $0.member(wanted.name)?.string == wanted.value }) ?? false
+                } ?? false
+            }
+        }
+        return Array(found.prefix(limit))
+    }
+}
+
+extension Conversation {
+    /// A stretch of a conversation that was read whole.
+    func page(limit: Int, after: ItemCursor?) -> Conversation {
+        var page = self
+        if let after {
+            page.items = items.filter { ($0.at, $0.event.id) > (after.at, after.id) }
+            page.looseRuns = []
+        }
+        if page.items.count > limit {
+            page.items = Array(page.items.prefix(limit))
+            page.next = page.items.last.map { ItemCursor(at: $0.at, id: $0.event.id).text }
+        }
+        return page
     }
 }

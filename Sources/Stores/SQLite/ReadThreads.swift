@@ -56,7 +56,9 @@ struct ThreadQuery: Sendable {
                 """, [number, SearchText.query(words, in: project.number)])
         }
         if let user = filter.user { add("t.person = ?", [user]) }
-        if let tag = filter.tag { add("t.number IN (SELECT thread FROM thread_tag WHERE project = ? AND tag = ?)", [number, tag]) }
+        if let tag = filter.tag {
+            add("t.number IN (SELECT thread FROM thread_tag WHERE project = ? AND tag = ? AND off = 0)", [number, tag])
+        }
         if let role = filter.role { add("t.roles & ? <> 0", [ThreadFold.bit(of: role)]) }
         switch filter.feedback {
         case .up?: add("EXISTS (SELECT 1 FROM vote v WHERE v.project = t.project AND v.thread = t.number AND v.thumb = 1)")
@@ -89,21 +91,23 @@ extension ConversationReader {
     /// Characters of a message that a list shows.
     static let excerptLength = 300
 
-    func summary(of thread: String) throws -> (number: Int64, summary: ThreadSummary)? {
+    func summary(of thread: String) throws -> (fold: ThreadFold, summary: ThreadSummary)? {
         let row = try Row.fetchOne(
             db.cachedStatement(sql: "SELECT \(ThreadFold.columns) FROM thread WHERE project = ? AND id = ?"),
-            arguments: [project.number.number, thread])
+            arguments: [project.number.number, Aliases(db: db, project: project.number).id(of: thread)])
         guard let row else { return nil }
-        return try summaries([row]).first.map { (row[ThreadFold.numberColumn], $0) }
+        return try summaries([row], withTurns: false).first.map { (ThreadFold(row), $0) }
     }
 
-    func summaries(_ rows: [Row]) throws -> [ThreadSummary] {
+    /// - Parameter withTurns: whether what turns say is counted and shown too, for which their threads are read whole.
+    func summaries(_ rows: [Row], withTurns: Bool = true) throws -> [ThreadSummary] {
         let ids = rows.flatMap { row in
             let fold = ThreadFold(row)
             return [fold.firstMessage?.id, fold.lastMessage?.id].compactMap(\.self)
         }
         let excerpts = try excerpts(of: ids)
         let scores = try scores(on: rows.map { $0[ThreadFold.idColumn] })
+        let comments = try comments(on: rows.map { $0[ThreadFold.idColumn] })
         return try rows.map { row in
             let number: Int64 = row[ThreadFold.numberColumn]
             let fold = ThreadFold(row)
@@ -113,19 +117,22 @@ extension ConversationReader {
                         SELECT count(*) FILTER (WHERE thumb = 1), count(*) FILTER (WHERE thumb = -1) FROM vote WHERE project = ? AND thread = ?
                         """), arguments: [project.number.number, number])!
             let tags = try String.fetchAll(
-                db.cachedStatement(sql: "SELECT tag FROM thread_tag WHERE project = ? AND thread = ? ORDER BY tag"),
+                db.cachedStatement(sql: "SELECT tag FROM thread_tag WHERE project = ? AND thread = ? AND off = 0 ORDER BY tag"),
                 arguments: [project.number.number, number])
             let lastAt = Timestamp(microseconds: row[ThreadFold.lastAtColumn])
             let id: String = row[ThreadFold.idColumn]
-            return ThreadSummary(
-                id: id,
+            let activeAt = fold.status.flatMap { $0.value == .active ? max($0.place.at, lastAt) : nil } ?? lastAt
+            let summary = ThreadSummary(
+                id: id, number: number,
                 status: ThreadSummary.status(
                     set: fold.status.map { ($0.value, $0.place.at) }, lastAt: lastAt, now: now,
                     inactiveAfterSeconds: project.settings.inactiveAfterSeconds),
                 user: try fold.user.map { Event.User(id: $0.value, props: try props(of: $0.value)) }, tags: tags,
                 metadata: fold.metadata?.value, messageCount: fold.messageCount, firstAt: Timestamp(microseconds: row[2]),
                 lastAt: lastAt, first: fold.firstMessage.flatMap { excerpts[$0.id] }, last: fold.lastMessage.flatMap { excerpts[$0.id] },
-                up: votes[0], down: votes[1], scores: scores[id] ?? [])
+                up: votes[0], down: votes[1],
+                scores: Score.standing(scores[id] ?? [], activeAt: activeAt, under: project.settings.scoring), comments: comments[id] ?? [])
+            return withTurns && fold.hasTurns ? try wholeConversation(summary).thread : summary
         }
     }
 

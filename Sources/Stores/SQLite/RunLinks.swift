@@ -8,29 +8,72 @@ struct RunLinks {
     let project: ProjectID
 
     /// P-BIND-2: a message binds the runs that were waiting for it, and the votes on it learn their thread.
-    func messageArrived(_ id: String, thread: Int64?) throws {
+    func messageArrived(_ id: String, trace: String?, thread: Int64?) throws {
         // A run that names its own ID was refused until a message of that ID came (P-BIND-3).
         try db.cachedStatement(sql: "UPDATE run SET link = 2 WHERE project = ? AND parent = ? AND (link = 1 OR id = parent)")
             .execute(arguments: [project.number, id])
         try db.cachedStatement(sql: "UPDATE vote SET thread = ? WHERE project = ? AND target = ? AND thread IS NOT ?")
             .execute(arguments: [thread, project.number, id, thread])
+        // P-BIND-6: the ID of a message doubles as a trace's, and a message may say which trace it went with.
+        if let trace {
+            try db.cachedStatement(sql: "INSERT INTO message_trace VALUES (?,?,?) ON CONFLICT DO NOTHING")
+                .execute(arguments: [project.number, trace.lowercased(), id])
+        }
+        for trace in [TraceID(ofMessage: id)?.text, trace?.lowercased()].compactMap(\.self) {
+            let waiting = try String.fetchAll(
+                db.cachedStatement(sql: "SELECT run FROM run_trace WHERE project = ? AND trace = ?"), arguments: [project.number, trace])
+            for run in waiting { try fallBack(run) }
+        }
+    }
+
+    /// Finds the message of a run's traces, the nearest trace first.
+    private func fallBack(_ run: String) throws {
+        let traces = try String.fetchAll(
+            db.cachedStatement(sql: "SELECT trace FROM run_trace WHERE project = ? AND run = ? ORDER BY rank, trace"),
+            arguments: [project.number, run])
+        var found: String?
+        for trace in traces where found == nil {
+            let said = try String.fetchOne(
+                db.cachedStatement(sql: "SELECT message FROM message_trace WHERE project = ? AND trace = ? ORDER BY message"),
+                arguments: [project.number, trace])
+            found = try said ?? TraceID(trace)?.messageIDs.first(where: messageExists)
+        }
+        try db.cachedStatement(sql: "UPDATE run SET fallback = ? WHERE project = ? AND id = ? AND fallback IS NOT ?")
+            .execute(arguments: [found, project.number, run, found])
     }
 
     /// Folds the run again from its parts and settles every link that this may change.
-    func partArrived(_ id: String, threadNumber: (String) -> Int64?) throws {
-        let parts = try EventRows.fetch(db, project: project, runs: [id]).map { Run.Part(event: $0.event, at: $0.at, digest: $0.digest) }
-        guard let run = Run(folding: parts) else { return }
+    /// - Parameters:
+    ///   - name: what an ID is called here, where it may be known by another name.
+    ///   - threads: learns of turns.
+    func partArrived(_ id: String, at: Timestamp, threads: inout ThreadRows, name: (String) throws -> String) throws {
+        let parts = try EventRows.fetch(db, project: project, runs: [id]).map { item in
+            var event = item.event
+            event.thread = event.thread ?? item.thread.flatMap(threads.knownName)
+            return Run.Part(event: event, at: item.at, digest: item.digest)
+        }
+        guard var run = Run(folding: parts) else { return }
+        run.parent = try run.parent.map(name)
         let before = try self.parent(of: id)
         let thread = try run.thread.flatMap { name in
-            try threadNumber(name)
+            try threads.knownNumber(of: name, in: project)
                 ?? Int64.fetchOne(
                     db.cachedStatement(sql: "SELECT number FROM thread WHERE project = ? AND id = ?"), arguments: [project.number, name])
         }
         try db.cachedStatement(
             sql: """
-                INSERT INTO run VALUES (?,?,?,0,?) ON CONFLICT DO UPDATE SET parent = excluded.parent, thread = excluded.thread
+                INSERT INTO run (project, id, parent, link, thread) VALUES (?,?,?,0,?)
+                ON CONFLICT DO UPDATE SET parent = excluded.parent, thread = excluded.thread
                 """
         ).execute(arguments: [project.number, id, run.parent, thread])
+        if run.isTurn, let thread { try threads.applyTurn(at: run.startedAt ?? at, to: thread) }
+        if let trace = run.trace {
+            for (rank, trace) in ([trace] + run.linkedTraces).enumerated() {
+                try db.cachedStatement(sql: "INSERT INTO run_trace VALUES (?,?,?,?) ON CONFLICT DO NOTHING")
+                    .execute(arguments: [project.number, trace, id, rank])
+            }
+            try fallBack(id)
+        }
         if let before, before == run.parent {
             return try settle(id)  // A later part that names the same parent, or none, moves no other link.
         }
@@ -70,5 +113,29 @@ struct RunLinks {
         try Int.fetchOne(
             db.cachedStatement(sql: "SELECT 1 FROM event WHERE project = ? AND id = ? AND space = 0 AND part = x''"),
             arguments: [project.number, id]) != nil
+    }
+}
+
+/// A W3C trace id that may be a message's ID without its dashes (Trace Context, section 3.2.2.3).
+struct TraceID {
+    /// 32 lower-case hex digits.
+    let text: String
+
+    init?(_ text: String) {
+        let text = text.lowercased()
+        guard text.utf8.count == 32, text.utf8.allSatisfy({ (48...57).contains($0) || (97...102).contains($0) }) else { return nil }
+        self.text = text
+    }
+
+    init?(ofMessage id: String) {
+        guard id.utf8.count == 32 || id.utf8.count == 36 else { return nil }
+        self.init(id.replacing("-", with: ""))
+    }
+
+    /// The IDs of messages that have this trace: a UUID in either case, or the digits alone.
+    var messageIDs: [String] {
+        let digits = Array(text)
+        let dashed = [0..<8, 8..<12, 12..<16, 16..<20, 20..<32].map { String(digits[$0]) }.joined(separator: "-")
+        return [dashed, text, dashed.uppercased(), text.uppercased()]
     }
 }

@@ -134,8 +134,11 @@ struct NumberCache {
 
     var sources: [Source: Int64] = [:]
     var people: [Person: Int64] = [:]
+    /// IDs whose names are registered.
+    var named: Set<Person> = []
 
     mutating func trim() {
+        if named.count > Self.maximum { named.removeAll() }
         if sources.count > Self.maximum { sources.removeAll() }
         if people.count > Self.maximum { people.removeAll() }
     }

@@ -14,11 +14,11 @@ struct ThreadRows {
         var isNew: Bool
         var isChanged = false
         var fold: ThreadFold
-        var knownTags: Set<String>
     }
 
     let db: Database
     private var entries: [Name: Entry] = [:]
+    private var names: [Int64: Name] = [:]
     private var nextNumber: Int64?
 
     init(db: Database) { self.db = db }
@@ -32,21 +32,64 @@ struct ThreadRows {
             arguments: [project.number, id])
         {
             let number: Int64 = row[ThreadFold.numberColumn]
-            entries[name] = Entry(number: number, isNew: false, fold: ThreadFold(row), knownTags: [])
+            entries[name] = Entry(number: number, isNew: false, fold: ThreadFold(row))
+            names[number] = name
             return number
         }
         // Nobody else writes during a transaction, so the next number is ours.
         let number = try nextNumber ?? (Int64.fetchOne(db, sql: "SELECT max(number) FROM thread") ?? 0) + 1
         nextNumber = number + 1
-        entries[name] = Entry(number: number, isNew: true, fold: ThreadFold(), knownTags: [])
+        entries[name] = Entry(number: number, isNew: true, fold: ThreadFold())
+        names[number] = name
         return number
     }
 
     func knownNumber(of id: String, in project: ProjectID) -> Int64? { entries[Name(project: project, id: id)]?.number }
 
+    func knownName(of number: Int64) -> String? { names[number]?.id }
+
     mutating func apply(_ event: Event, at: Timestamp, to id: String, in project: ProjectID) {
         entries[Name(project: project, id: id)]!.fold.apply(event, at: at)
         entries[Name(project: project, id: id)]!.isChanged = true
+    }
+
+    mutating func applyTurn(at: Timestamp, to number: Int64) throws {
+        if names[number] == nil {
+            guard
+                let row = try Row.fetchOne(
+                    db.cachedStatement(sql: "SELECT \(ThreadFold.columns), project FROM thread WHERE number = ?"), arguments: [number])
+            else { return }
+            let name = Name(project: ProjectID(row[ThreadFold.columnCount]), id: row[ThreadFold.idColumn])
+            entries[name] = Entry(number: number, isNew: false, fold: ThreadFold(row))
+            names[number] = name
+        }
+        guard let name = names[number] else { return }
+        entries[name]!.fold.applyTurn(at: at)
+        entries[name]!.isChanged = true
+    }
+
+    /// Two threads turn out to be one: the other's fold is added, and its row goes.
+    mutating func merge(_ other: Int64, into number: Int64) throws {
+        try flush()
+        guard
+            let row = try Row.fetchOne(db, sql: "SELECT \(ThreadFold.columns), project FROM thread WHERE number = ?", arguments: [number]),
+            let gone = try Row.fetchOne(db, sql: "SELECT \(ThreadFold.columns) FROM thread WHERE number = ?", arguments: [other])
+        else { return }
+        var fold = ThreadFold(row)
+        fold.merge(ThreadFold(gone))
+        let name = Name(project: ProjectID(row[ThreadFold.columnCount]), id: row[ThreadFold.idColumn])
+        entries[name] = Entry(number: number, isNew: false, isChanged: true, fold: fold)
+        names[number] = name
+        try db.execute(sql: "DELETE FROM thread WHERE number = ?", arguments: [other])
+        try flush()
+    }
+
+    /// Writes what has changed and forgets it, before rows are changed beside the folds.
+    mutating func flush() throws {
+        try write()
+        entries = [:]
+        names = [:]
+        nextNumber = nil
     }
 
     func write() throws {
@@ -57,12 +100,12 @@ struct ThreadRows {
                 ? """
                 INSERT INTO thread (messages, roles, first_at, last_at, first_message_at, first_message, last_message_at, last_message,
                     active_at, person, person_at, person_event, status, status_at, status_event, metadata, metadata_at, metadata_event,
-                    number, project, id) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)
+                    turns, number, project, id) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)
                 """
                 : """
                 UPDATE thread SET messages = ?, roles = ?, first_at = ?, last_at = ?, first_message_at = ?, first_message = ?,
                     last_message_at = ?, last_message = ?, active_at = ?, person = ?, person_at = ?, person_event = ?, status = ?,
-                    status_at = ?, status_event = ?, metadata = ?, metadata_at = ?, metadata_event = ?
+                    status_at = ?, status_event = ?, metadata = ?, metadata_at = ?, metadata_event = ?, turns = ?
                 WHERE number = ? AND project = ? AND id = ?
                 """
             try db.cachedStatement(sql: sql).execute(arguments: [
@@ -71,11 +114,17 @@ struct ThreadRows {
                 fold.lastAt?.microseconds, fold.user?.value, fold.user?.place.at.microseconds, fold.user?.place.id,
                 fold.status?.value.rawValue, fold.status?.place.at.microseconds, fold.status?.place.id,
                 fold.metadata?.value.string, fold.metadata?.place.at.microseconds, fold.metadata?.place.id,
-                entry.number, name.project.number, name.id,
+                fold.hasTurns, entry.number, name.project.number, name.id,
             ])
-            for tag in fold.tags {
-                try db.cachedStatement(sql: "INSERT INTO thread_tag VALUES (?,?,?) ON CONFLICT DO NOTHING")
-                    .execute(arguments: [name.project.number, tag, entry.number])
+            for (tag, latest) in fold.tags {
+                try db.cachedStatement(
+                    sql: """
+                        INSERT INTO thread_tag (project, tag, thread, at, event, off) VALUES (?,?,?,?,?,?) ON CONFLICT DO UPDATE
+                        SET at = excluded.at, event = excluded.event, off = excluded.off WHERE (excluded.at, excluded.event) > (at, event)
+                        """
+                ).execute(arguments: [
+                    name.project.number, tag, entry.number, latest.place.at.microseconds, latest.place.id, !latest.value,
+                ])
             }
         }
     }
@@ -85,11 +134,12 @@ extension ThreadFold {
     /// The columns `init(_:)` reads, in its order; reading by position is a third of the cost of reading by name.
     static let columns = """
         messages, roles, first_at, active_at, first_message_at, first_message, last_message_at, last_message,
-        person, person_at, person_event, status, status_at, status_event, metadata, metadata_at, metadata_event, number, id, last_at
+        person, person_at, person_event, status, status_at, status_event, metadata, metadata_at, metadata_event, number, id, last_at, turns
         """
     static let numberColumn = 17
     static let idColumn = 18
     static let lastAtColumn = 19
+    static let columnCount = 21
 
     /// A thread's fold as it stands in its row; tags are only ever added, so they stay in their table.
     init(_ row: Row) {
@@ -98,6 +148,7 @@ extension ThreadFold {
             guard let at: Int64 = row[column], let id: String = row[column + 1] else { return nil }
             return Place(at: Timestamp(microseconds: at), id: id)
         }
+        hasTurns = row[20]
         messageCount = row[0]
         roles = row[1]
         firstAt = Timestamp(microseconds: row[2])

@@ -1,0 +1,29 @@
+import Crypto
+import Foundation
+
+/// Encrypts key texts at rest (AES-256-GCM, NIST SP 800-38D), with a key that is kept outside of the store.
+public struct Sealer: Sendable {
+    public static let keyLength = 32
+    private let key: SymmetricKey
+
+    /// - Parameter key: 32 bytes; nil where there are more or fewer.
+    public init?(key: [UInt8]) {
+        guard key.count == Self.keyLength else { return nil }
+        self.key = SymmetricKey(data: key)
+    }
+
+    func seal(_ text: String, for id: String) -> [UInt8]? {
+        guard let box = try? AES.GCM.seal(Array(text.utf8), using: key, authenticating: Array(id.utf8)), let bytes = box.combined else {
+            return nil
+        }
+        return Array(bytes)
+    }
+
+    /// nil where it was sealed with another key, for another ID, or is damaged.
+    func open(_ sealed: [UInt8], for id: String) -> String? {
+        guard let box = try? AES.GCM.SealedBox(combined: sealed),
+            let text = try? AES.GCM.open(box, using: key, authenticating: Array(id.utf8))
+        else { return nil }
+        return String(decoding: text, as: UTF8.self)
+    }
+}
