@@ -27,6 +27,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-nio-extras.git", from: "1.35.0"),
         .package(url: "https://github.com/apple/swift-http-types.git", from: "1.8.0"),
         .package(url: "https://github.com/apple/swift-crypto.git", from: "4.5.0"),
+        .package(url: "https://github.com/apple/swift-protobuf.git", from: "1.38.0"),
         .package(url: "https://github.com/apple/swift-log.git", from: "1.16.0"),
         .package(url: "https://github.com/apple/swift-collections.git", from: "1.6.0"),
         .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.8.0"),
@@ -86,6 +87,14 @@ let package = Package(
 
         // One dialect each.
         .target(name: "NativeDoor", dependencies: ["Events"], path: "Sources/Doors/Native", swiftSettings: strict),
+        .target(
+            name: "LunaryDoor", dependencies: ["Events", .product(name: "Crypto", package: "swift-crypto")], path: "Sources/Doors/Lunary",
+            swiftSettings: strict),
+        .target(name: "OpikDoor", dependencies: ["Events"], path: "Sources/Doors/Opik", swiftSettings: strict),
+        .target(name: "AgnostDoor", dependencies: ["Events"], path: "Sources/Doors/Agnost", swiftSettings: strict),
+        .target(
+            name: "OTLPDoor", dependencies: ["Events", .product(name: "SwiftProtobuf", package: "swift-protobuf")],
+            path: "Sources/Doors/OTLP", exclude: ["trace.proto"], swiftSettings: strict),
 
         // Where events rest.
         .target(
@@ -115,7 +124,7 @@ let package = Package(
         .target(
             name: "WebSnippet",
             path: "web-snippet",
-            exclude: ["README.md", "test", "build.js", "size.js", "snippet.js", "loader.js", "snippet.d.ts"],
+            exclude: ["README.md", "test", "build.js", "size.js", "snippet.js", "loader.js", "carry.js", "snippet.d.ts", "carry.d.ts"],
             sources: ["WebSnippet.swift"],
             resources: [.embedInCode("dist")],
             swiftSettings: strict),
@@ -124,7 +133,8 @@ let package = Package(
         .executableTarget(
             name: "parley",
             dependencies: [
-                "Conversations", "Events", "Gateway", "Ingest", "Keys", "NativeDoor", "Review", "SQLiteStore", "WebSnippet",
+                "AgnostDoor", "Conversations", "Events", "Gateway", "Ingest", "Keys", "LunaryDoor", "NativeDoor", "OTLPDoor", "Review",
+                "SQLiteStore", "WebSnippet",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Configuration", package: "swift-configuration"),
                 .product(name: "Hummingbird", package: "hummingbird"),
@@ -163,6 +173,12 @@ let package = Package(
             ],
             swiftSettings: strict),
         .testTarget(name: "NativeDoorTests", dependencies: ["NativeDoor", "Events", "TestKit"], swiftSettings: strict),
+        .testTarget(
+            name: "LunaryDoorTests", dependencies: ["LunaryDoor", "Events"], exclude: ["Captures"], swiftSettings: strict),
+        .testTarget(name: "OpikDoorTests", dependencies: ["OpikDoor", "Events", "TestKit"], swiftSettings: strict),
+        .testTarget(
+            name: "AgnostDoorTests", dependencies: ["AgnostDoor", "Events"], exclude: ["Captures"], swiftSettings: strict),
+        .testTarget(name: "OTLPDoorTests", dependencies: ["OTLPDoor", "Events"], exclude: ["Captures"], swiftSettings: strict),
         .testTarget(
             name: "ConformanceTests",
             dependencies: [

@@ -63,6 +63,22 @@ need_requirements() {
     touch "$stamp"
 }
 
+# A Python environment of its own, for packages that would not agree with others: FOLDER REQUIREMENTS...
+need_environment() {
+    local folder=$1 file stamp
+    shift
+    need_python
+    [[ -x .venv/bin/python ]] || python3 -m venv .venv || return 1
+    [[ -x $folder/bin/python ]] || python3 -m venv "$folder" || return 1
+    for file in "$@"; do
+        stamp=$folder/installed-$(sha256sum "$file" | cut -c 1-16)
+        [[ -f $stamp ]] && continue
+        say "Installing the Python packages of $file into $folder"
+        "$folder/bin/python" -m pip install --quiet --disable-pip-version-check -r "$file" >&2 || return 1
+        touch "$stamp"
+    done
+}
+
 # Whether GET http://HOST:PORT/PATH is answered with 200.
 answers() {
     local host=${1//[\[\]]/} port=$2 path=$3

@@ -7,11 +7,13 @@ public enum WebSnippet {
         public let bytes: [UInt8]
     }
 
-    /// The script-tag build, the ES module and the loader.
+    /// The script-tag build, the ES module and the loader; and the add-on that carries messages to the page's backend.
     public static let files: [File] = [
         File(path: "/parley.js", contentType: javaScript, bytes: PackageResources.parley_js),
         File(path: "/parley.mjs", contentType: javaScript, bytes: PackageResources.parley_mjs),
         File(path: "/parley-loader.js", contentType: javaScript, bytes: PackageResources.parley_loader_js),
+        File(path: "/parley-carry.js", contentType: javaScript, bytes: PackageResources.parley_carry_js),
+        File(path: "/parley-carry.mjs", contentType: javaScript, bytes: PackageResources.parley_carry_mjs),
     ]
 
     /// RFC 9239: `text/javascript` for scripts and modules alike; a module is refused under any type but a JavaScript one.

@@ -37,10 +37,10 @@ function module_(source) {
   return strip(source.replace(scriptOnly, ""));
 }
 
-/** One function around the module, so that only `window.parley` is left behind. */
-function script(source) {
-  if (!scriptOnly.test(source) || !surface.test(source)) throw new Error("snippet.js lost its markers or its export line");
-  return strip("(() => {\n\"use strict\";\n" + source.replace(surface, "takeOver({ $1 });\n") + "})();\n");
+/** One function around the module, so that only what it hands to the window is left behind. */
+function script(source, end = "takeOver({ $1 });\n") {
+  if (!scriptOnly.test(source) || !surface.test(source)) throw new Error("a source lost its markers or its export line");
+  return strip("(() => {\n\"use strict\";\n" + source.replace(surface, end) + "})();\n");
 }
 
 /** Every file of dist/, by name. */
@@ -50,6 +50,8 @@ function build(read = (name) => fs.readFileSync(path.join(room, name), "utf8")) 
     "parley.mjs": module_(snippet),
     "parley.js": script(snippet),
     "parley-loader.js": strip(read("loader.js")),
+    "parley-carry.mjs": module_(read("carry.js")),
+    "parley-carry.js": script(read("carry.js"), ""),
   };
 }
 

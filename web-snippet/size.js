@@ -10,6 +10,8 @@ const budgets = {
   "parley.js": 5120,
   "parley.mjs": 5120,
   "parley-loader.js": 717,
+  "parley-carry.js": 1536,
+  "parley-carry.mjs": 1536,
 };
 
 for (const [name, budget] of Object.entries(budgets)) {

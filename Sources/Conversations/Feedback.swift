@@ -1,23 +1,31 @@
 public import Events
 
-/// One voter's standing vote on a target: the last one counts, the history stays in the events.
+/// One voter's standing word on a target: of the thumb and of the comment the last counts, the history stays in the events.
 public struct Vote: Sendable, Equatable {
     public var target: String
     public var voter: String
     /// nil: taken back.
     public var thumb: Event.Thumb?
     public var comment: String?
+    /// When the thumb was set or taken back, and by which event, which settles two of the same moment.
     public var at: Timestamp
-    /// The feedback event's ID; settles two votes of the same moment.
     public var event: String
+    /// The same of the comment.
+    public var commentAt: Timestamp
+    public var commentEvent: String
 
-    public init(target: String, voter: String, thumb: Event.Thumb?, comment: String?, at: Timestamp, event: String) {
+    public init(
+        target: String, voter: String, thumb: Event.Thumb?, comment: String?, at: Timestamp, event: String, commentAt: Timestamp? = nil,
+        commentEvent: String? = nil
+    ) {
         self.target = target
         self.voter = voter
         self.thumb = thumb
         self.comment = comment
         self.at = at
         self.event = event
+        self.commentAt = commentAt ?? at
+        self.commentEvent = commentEvent ?? event
     }
 
     /// P-FB-2: who votes is the named user; without a name it is the thread, which belongs to one visitor.
@@ -25,17 +33,34 @@ public struct Vote: Sendable, Equatable {
         guard case .feedback(let feedback) = event.body else { return nil }
         let voter = event.user.map { "user:" + $0.id } ?? event.thread.map { "thread:" + $0 } ?? "anonymous"
         self.init(target: feedback.target, voter: voter, thumb: feedback.thumb, comment: feedback.comment, at: at, event: event.id)
+        // What it leaves as it was it said at no time.
+        let never = Timestamp(microseconds: 0)
+        switch feedback.leaves {
+        case .thumb: (thumb, self.at, self.event) = (nil, never, "")
+        case .comment: (comment, commentAt, commentEvent) = (nil, never, "")
+        case nil: break
+        }
     }
 
-    /// Whether this vote stands after `other`, whichever came first.
-    public func supersedes(_ other: Vote) -> Bool { (at, event) > (other.at, other.event) }
+    /// The two together, whichever came first.
+    public func merged(with other: Vote) -> Vote {
+        var vote = self
+        if (other.at, other.event) > (at, event) { (vote.thumb, vote.at, vote.event) = (other.thumb, other.at, other.event) }
+        if (other.commentAt, other.commentEvent) > (commentAt, commentEvent) {
+            (vote.comment, vote.commentAt, vote.commentEvent) = (other.comment, other.commentAt, other.commentEvent)
+        }
+        return vote
+    }
+
+    /// When it was last changed.
+    public var changedAt: Timestamp { max(at, commentAt) }
 }
 
 /// The votes on one target, summed up.
 public struct FeedbackSummary: Sendable, Equatable {
     public var votes: [Vote]
 
-    public init(votes: [Vote] = []) { self.votes = votes.sorted { ($0.at, $0.event) < ($1.at, $1.event) } }
+    public init(votes: [Vote] = []) { self.votes = votes.sorted { ($0.changedAt, $0.voter) < ($1.changedAt, $1.voter) } }
 
     public var up: Int { votes.count { $0.thumb == .up } }
     public var down: Int { votes.count { $0.thumb == .down } }

@@ -44,6 +44,14 @@ public struct Admission: Sendable {
                 .laneForbidden, field: "type", "A public key may not write scores; send them from a backend with the secret key.")
         case .thread(let patch) where patch.status != nil:
             return Refusal(.laneForbidden, field: "status", "A public key may not set a thread's status.")
+        case .thread(let patch) where !patch.untag.isEmpty:
+            return Refusal(.laneForbidden, field: "untag", "A public key may not take tags off a thread.")
+        case .comment:
+            return Refusal(
+                .laneForbidden, field: "type", "A public key may not write remarks; send them from a backend with the secret key.")
+        case .other(type: "queue"):
+            return Refusal(
+                .laneForbidden, field: "type", "A public key may not change queues; send it from a backend with the secret key.")
         default: break
         }
         // P-ID-3: an ID from a page must be hard to guess.

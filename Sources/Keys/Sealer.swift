@@ -1,9 +1,10 @@
 import Crypto
-import Foundation
 
 /// Encrypts key texts at rest (AES-256-GCM, NIST SP 800-38D), with a key that is kept outside of the store.
 public struct Sealer: Sendable {
     public static let keyLength = 32
+    private static let nonceLength = 12
+    private static let tagLength = 16
     private let key: SymmetricKey
 
     /// - Parameter key: 32 bytes; nil where there are more or fewer.
@@ -13,17 +14,18 @@ public struct Sealer: Sendable {
     }
 
     func seal(_ text: String, for id: String) -> [UInt8]? {
-        guard let box = try? AES.GCM.seal(Array(text.utf8), using: key, authenticating: Array(id.utf8)), let bytes = box.combined else {
-            return nil
-        }
-        return Array(bytes)
+        guard let box = try? AES.GCM.seal(Array(text.utf8), using: key, authenticating: Array(id.utf8)) else { return nil }
+        return Array(box.nonce) + Array(box.ciphertext) + Array(box.tag)
     }
 
     /// nil where it was sealed with another key, for another ID, or is damaged.
     func open(_ sealed: [UInt8], for id: String) -> String? {
-        guard let box = try? AES.GCM.SealedBox(combined: sealed),
+        guard sealed.count >= Self.nonceLength + Self.tagLength,
+            let nonce = try? AES.GCM.Nonce(data: sealed.prefix(Self.nonceLength)),
+            let box = try? AES.GCM.SealedBox(
+                nonce: nonce, ciphertext: sealed.dropFirst(Self.nonceLength).dropLast(Self.tagLength), tag: sealed.suffix(Self.tagLength)),
             let text = try? AES.GCM.open(box, using: key, authenticating: Array(id.utf8))
         else { return nil }
-        return String(decoding: text, as: UTF8.self)
+        return String(decoding: Array(text), as: UTF8.self)
     }
 }

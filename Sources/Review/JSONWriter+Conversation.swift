@@ -160,7 +160,7 @@ extension JSONWriter {
                 writer.field("voter", vote.voter)
                 writer.field(orNull: "thumb", vote.thumb?.rawValue)
                 writer.field(orNull: "comment", vote.comment)
-                writer.field("at", vote.at)
+                writer.field("at", vote.changedAt)
             }
         }
     }

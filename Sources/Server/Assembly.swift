@@ -1,3 +1,4 @@
+import AgnostDoor
 import Conversations
 import Events
 import Gateway
@@ -5,7 +6,9 @@ import Hummingbird
 import Ingest
 import Keys
 import Logging
+import LunaryDoor
 import NativeDoor
+import OTLPDoor
 import Review
 import SQLiteStore
 import ServiceLifecycle
@@ -30,7 +33,7 @@ extension SQLiteStore: EmbeddedStore {}
 /// ```
 struct Assembly: Sendable {
     /// To add a vendor: its door, here.
-    static var doors: [any Door] { [NativeDoor()] }
+    static var doors: [any Door] { [NativeDoor(), LunaryDoor(), AgnostDoor(), OTLPDoor()] }
 
     /// The other names that these dialects give to IDs.
     static var schemes: [IDScheme] { doors.compactMap(\.idScheme) }
@@ -100,7 +103,8 @@ struct Assembly: Sendable {
     private var desk: Gateway.DeskMaker {
         { [keys, ingest, store, clock] passage, transport in
             guard let passage else { return NoDesk() }
-            return ReadDesk(passage: passage, transport: transport, keys: keys, ingest: ingest, store: store, clock: clock)
+            return ReadDesk(
+                passage: passage, transport: transport, keys: keys, ingest: ingest, schemes: Self.schemes, store: store, clock: clock)
         }
     }
 

@@ -13,6 +13,7 @@ struct ReadDesk: Desk {
     let transport: Transport
     let keys: KeyRing
     let ingest: Ingest
+    let schemes: [IDScheme]
     let store: any ConversationStore
     let clock: WallClock
 
@@ -88,8 +89,13 @@ struct ReadDesk: Desk {
     }
 
     func feedback(on target: String, in project: Project) async throws(Refusal) -> JSONText? {
-        try await read { store, _ in
-            try await store.feedback(on: target, in: project.number).map { feedback in document { $0.members(of: feedback) } }
+        // What was stored by a sender who names IDs, and asked for by one who doesn't, is there under a name.
+        let names = keys.namingKeys(in: project.number).flatMap { key in schemes.flatMap { $0.names(target, key) } }
+        return try await read { store, _ in
+            for id in [target] + names {
+                if let feedback = try await store.feedback(on: id, in: project.number) { return document { $0.members(of: feedback) } }
+            }
+            return nil
         }
     }
 

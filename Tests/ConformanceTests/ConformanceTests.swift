@@ -15,7 +15,8 @@ struct ConformanceTests {
     @Test("the cases are there, of every suite")
     func casesExist() {
         #expect(ConformanceCase.all.count > 200)
-        #expect(Set(ConformanceCase.all.map(\.suite)) == ["bodies", "events", "fields", "ids", "keys", "lanes", "limits", "runs", "times"])
+        let suites: Set = ["bodies", "events", "fields", "ids", "keys", "lanes", "limits", "runs", "times", "turns"]
+        #expect(Set(ConformanceCase.all.map(\.suite)) == suites)
         #expect(ConformanceCase.all.count { $0.isBeyondTheDoor } < 10)
     }
 

@@ -42,11 +42,29 @@ struct FeedbackTests {
                 Sample.feedback("f-\(number)", on: "m", random.pick([.up, .down, nil]), at: Double(Int.random(in: 0..<3, using: &random))))!
         }
         func standing(_ votes: [Vote]) -> Vote? {
-            votes.reduce(nil as Vote?) { standing, vote in standing.map { vote.supersedes($0) } ?? true ? vote : standing }
+            votes.reduce(nil as Vote?) { standing, vote in standing?.merged(with: vote) ?? vote }
         }
         let expected = try #require(votes.max { ($0.at, $0.event) < ($1.at, $1.event) })
         for _ in 0..<10 { #expect(standing(votes.shuffled(using: &random)) == expected) }
-        for vote in votes { #expect(!vote.supersedes(vote)) }
+        for vote in votes { #expect(vote.merged(with: vote) == vote) }
+    }
+
+    @Test("what a vote leaves stays as an earlier one said, whichever order they come in")
+    func leaves() throws {
+        func vote(_ id: String, _ thumb: Event.Thumb?, _ comment: String?, leaves: Event.Feedback.Part?, at: Double) throws -> Vote {
+            let feedback = Event.Feedback(target: "m", thumb: thumb, comment: comment, leaves: leaves)
+            return try #require(Vote(Event(id: id, at: Sample.time(at), body: .feedback(feedback)), at: Sample.time(at)))
+        }
+        let votes = [
+            try vote("a", .down, "meh", leaves: nil, at: 1), try vote("b", nil, nil, leaves: .comment, at: 2),
+            try vote("c", nil, "better", leaves: .thumb, at: 3), try vote("d", .up, nil, leaves: .comment, at: 4),
+        ]
+        var random = SeededGenerator(1)
+        for _ in 0..<20 {
+            let standing = try #require(votes.shuffled(using: &random).reduce(nil as Vote?) { $0?.merged(with: $1) ?? $1 })
+            #expect(standing.thumb == .up && standing.comment == "better")
+        }
+        #expect(votes[0].merged(with: votes[1]).comment == "meh" && votes[0].merged(with: votes[1]).thumb == nil)
     }
 
     @Test("a summary counts thumbs and keeps votes in order of time")

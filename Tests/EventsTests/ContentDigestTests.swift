@@ -76,12 +76,15 @@ struct ContentDigestTests {
                     ("replyTo for retryOf", { ($0.replyTo, $0.retryOf) = ($0.retryOf, $0.replyTo ?? "m-3") }),
                     ("tags", { $0.tags = ["b"] }), ("trace", { $0.trace = "00-ef-cd-01" }),
                 ])
+        case .trace(let target, let trace):
+            return [("target", .trace(target: "m-9", trace: trace)), ("trace", .trace(target: target, trace: "1"))]
         case .event: return [("name", .event(name: "closed"))]
         case .feedback(let feedback):
             return changed(
                 feedback, { .feedback($0) },
                 [
                     ("target", { $0.target = "m-2" }), ("thumb", { $0.thumb = .up }), ("comment", { $0.comment = "why" }),
+                    ("leaves", { $0.leaves = .thumb }),
                 ])
         case .identify: return []
         case .clientReport: return [("reasons", .clientReport(reasons: "{\"queue_full\":4}"))]

@@ -36,10 +36,12 @@ struct EventTests {
             .message(.init(role: .user, content: .blocks("[{\"text\":\"Look\",\"type\":\"text\"}]"))),
             .event(name: "opened"),
             .feedback(.init(target: "m-1", thumb: .down, comment: "")), .feedback(.init(target: "m-1", thumb: nil)),
+            .feedback(.init(target: "m-1", thumb: .up, leaves: .comment)),
             .identify, .clientReport(reasons: "{\"queue_full\":3}"), .run(run),
             .score(.init(target: "m-1", name: "helpful", value: -0.5, category: "good", reason: "", author: "ann", judge: .person)),
             .score(.init(target: "m-1", name: "helpful")),
             .comment(.init(target: "m-1", changes: "c-1", text: "Why?", author: "ann")), .comment(.init(target: "m-2", text: nil)),
+            .trace(target: "m-1", trace: "0af7651916cd43dd8448eb211c80319c"),
             .other(type: "later.type"),
         ]
         return bodies.enumerated().map { number, body in

@@ -40,6 +40,7 @@ public struct ContentDigest: Sendable, Hashable {
             input.add(feedback.target)
             input.add(feedback.thumb?.rawValue)
             input.add(feedback.comment)
+            if let leaves = feedback.leaves { input.add(leaves.rawValue) }
         case .identify, .other: break
         case .clientReport(let reasons): input.add(reasons)
         case .run(let part):
@@ -78,6 +79,9 @@ public struct ContentDigest: Sendable, Hashable {
             input.add(comment.changes)
             input.add(comment.text)
             input.add(comment.author)
+        case .trace(let target, let trace):
+            input.add(target)
+            input.add(trace)
         }
         bytes = Array(SHA256.hash(data: input.bytes).prefix(16))
     }

@@ -29,13 +29,25 @@ extension Event {
             body = .thread(
                 ThreadPatch(tags: try fields.tags(), untag: try fields.tags("untag"), status: try fields.choice("status")))
         case "event":
-            body = .event(name: try fields.required("name", .text(Bounds.name)))
+            let name = try fields.required("name", .text(Bounds.name))
+            // P-TRACE-1: how a page says it, whose client knows custom events only.
+            if name == "$trace", let metadata, let noted = Self.trace(in: metadata) {
+                body = noted
+                self.metadata = nil
+            } else {
+                body = .event(name: name)
+            }
+        case "trace":
+            body = .trace(target: try fields.required("target", .text(Bounds.id)), trace: try fields.required("trace", .text(Bounds.id)))
         case "feedback":
             let target: String = try fields.required("target", .text(Bounds.id))
             guard fields.has("thumb") else {
                 throw Refusal(.missingField, field: "thumb", "thumb is up, down, or null to take the vote back.")
             }
-            body = .feedback(Feedback(target: target, thumb: try fields.choice("thumb"), comment: try fields.optional("comment", .anyText)))
+            body = .feedback(
+                Feedback(
+                    target: target, thumb: try fields.choice("thumb"), comment: try fields.optional("comment", .anyText),
+                    leaves: try fields.choice("leaves")))
         case "identify":
             guard user != nil else { throw Refusal(.missingField, field: "user.id", "identify needs user.id.") }
             body = .identify
@@ -55,6 +67,18 @@ extension Event {
         }
         try fields.refuseReserved()
         unknown = fields.rest()
+    }
+}
+
+extension Event {
+    /// `{"target","trace"}`; nil where it says anything else.
+    private static func trace(in metadata: JSONText) -> Body? {
+        try? JSONDocument.read(metadata.bytes, isOurs: true) { json in
+            guard let target = json["target"]?.string, let trace = json["trace"]?.string, json.count == 2, !target.isEmpty, !trace.isEmpty,
+                target.unicodeScalars.count <= Bounds.id, trace.unicodeScalars.count <= Bounds.id, !(target + trace).utf8.contains(0)
+            else { return nil }
+            return .trace(target: target, trace: trace)
+        }
     }
 }
 
@@ -191,6 +215,7 @@ private struct FieldReader {
                 case "kind": "llm, agent, tool, chain, retriever or embedding"
                 case "thumb": "up, down or null"
                 case "judge": "person or program"
+                case "leaves": "thumb or comment"
                 default: "active or inactive"
                 }
             throw Refusal(.invalidField, field: "\(name)", "\(name) must be \(known).")

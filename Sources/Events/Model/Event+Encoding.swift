@@ -51,6 +51,7 @@ extension Event {
             writer.field("target", feedback.target)
             writer.field(orNull: "thumb", feedback.thumb?.rawValue)
             writer.field(ifPresent: "comment", feedback.comment)
+            writer.field(ifPresent: "leaves", feedback.leaves?.rawValue)
         case .identify, .other: break
         case .clientReport(let reasons): writer.field("reasons", reasons)
         case .run(let part): part.write(into: &writer)
@@ -68,6 +69,9 @@ extension Event {
             writer.field(ifPresent: "changes", comment.changes)
             writer.field(orNull: "text", comment.text)
             writer.field(ifPresent: "author", comment.author)
+        case .trace(let target, let trace):
+            writer.field("target", target)
+            writer.field("trace", trace)
         }
         if let unknown {
             if extent == .whole { writer.members(of: unknown) } else { writer.field("unknown", unknown) }

@@ -39,6 +39,9 @@ extension Event {
             try Self.check(comment.target, "target")
             try Self.check(comment.changes, "changes")
             try Self.check(comment.author, "author")
+        case .trace(let target, let trace):
+            try Self.check(target, "target")
+            try Self.check(trace, "trace")
         case .identify, .clientReport, .other: break
         }
         return event

@@ -35,6 +35,8 @@ public struct Event: Sendable, Equatable {
         case run(RunPart)
         case score(Score)
         case comment(Comment)
+        /// Which W3C trace a message went with (Trace Context, section 3.2.2.3), noted after the message was sent.
+        case trace(target: String, trace: String)
         /// A type from a later version; its fields are in `Event.unknown`.
         case other(type: String)
     }
@@ -90,8 +92,11 @@ public struct Event: Sendable, Equatable {
         /// nil takes the vote back.
         public var thumb: Thumb?
         public var comment: String?
-        public init(target: String, thumb: Thumb?, comment: String? = nil) {
-            (self.target, self.thumb, self.comment) = (target, thumb, comment)
+        /// What this says nothing of, so that the voter's earlier word on it stands.
+        public var leaves: Part?
+        public enum Part: String, Sendable { case thumb, comment }
+        public init(target: String, thumb: Thumb?, comment: String? = nil, leaves: Part? = nil) {
+            (self.target, self.thumb, self.comment, self.leaves) = (target, thumb, comment, leaves)
         }
     }
 
@@ -180,6 +185,7 @@ extension Event {
         case .run: "run"
         case .score: "score"
         case .comment: "comment"
+        case .trace: "trace"
         case .other(let type): type
         }
     }
@@ -208,6 +214,7 @@ extension Event {
         case .run(let part): if let parent = part.parent { ids.append(parent) }
         case .score(let score): ids.append(score.target)
         case .comment(let comment): ids.append(comment.target)
+        case .trace(let target, _): ids.append(target)
         default: break
         }
         return ids
@@ -235,6 +242,7 @@ extension Event {
         case .comment(var comment):
             comment.target = try name(comment.target)
             event.body = .comment(comment)
+        case .trace(let target, let trace): event.body = .trace(target: try name(target), trace: trace)
         default: break
         }
         return event

@@ -1,5 +1,5 @@
 import Conversations
-public import Events
+import Events
 import GRDB
 
 /// Other names of IDs: registered when an ID is first seen, looked up when a name comes in, and where a name came first, what was
@@ -97,12 +97,22 @@ struct Aliases {
     }
 
     private func moveVotes(_ name: String, to id: String) throws {
-        try db.execute(
-            sql: """
-                INSERT INTO vote SELECT project, ?, voter, thumb, comment, at, event, thread FROM vote WHERE project = ? AND target = ?
-                ON CONFLICT DO UPDATE SET thumb = excluded.thumb, comment = excluded.comment, at = excluded.at, event = excluded.event,
-                    thread = excluded.thread WHERE (excluded.at, excluded.event) > (at, event)
-                """, arguments: [id, project.number, name])
+        let rows = try Row.fetchAll(
+            db, sql: "SELECT \(Vote.columns), thread FROM vote WHERE project = ? AND target = ?", arguments: [project.number, name])
+        for row in rows {
+            var vote = Vote(row)
+            vote.target = id
+            let there = try Row.fetchOne(
+                db, sql: "SELECT \(Vote.columns) FROM vote WHERE project = ? AND target = ? AND voter = ?",
+                arguments: [project.number, id, vote.voter])
+            if let there { vote = Vote(there).merged(with: vote) }
+            try db.execute(
+                sql: "INSERT OR REPLACE INTO vote (project, \(Vote.columns), thread) VALUES (?,?,?,?,?,?,?,?,?,?)",
+                arguments: [
+                    project.number, id, vote.voter, vote.thumb.map { $0 == .up ? 1 : -1 }, vote.comment, vote.at.microseconds, vote.event,
+                    vote.commentAt.microseconds, vote.commentEvent, row[8] as Int64?,
+                ])
+        }
         try db.execute(sql: "DELETE FROM vote WHERE project = ? AND target = ?", arguments: [project.number, name])
     }
 

@@ -8,6 +8,7 @@ extension SQLiteStore {
     public func append(_ deliveries: [Delivery]) async throws(SinkFailure) -> [[Verdict]] {
         let now = clock.now()
         lastAppend.withLock { $0 = now }
+        appended.add(deliveries.reduce(1) { $0 + $1.events.count }, ordering: .relaxed)
         do {
             return try await pool.write { [self] db in
                 // The cache leaves its box for the transaction: should the commit fail, what it learned is forgotten.
@@ -136,6 +137,7 @@ struct AppendTransaction {
             }
         case .feedback: try keep(Vote(event, at: admitted.at)!, thread: thread, project: project)
         case .score: try keep(Score(event, at: admitted.at)!, project: project)
+        case .trace(let target, let trace): try RunLinks(db: db, project: project).traceNoted(trace, of: target)
         case .comment(let comment): try keep(comment, id: event.id, at: admitted.at, project: project)
         default: break
         }
@@ -238,21 +240,19 @@ struct AppendTransaction {
     // MARK: folds
 
     private func keep(_ vote: Vote, thread hint: Int64?, project: ProjectID) throws {
+        var vote = vote
         let standing = try Row.fetchOne(
-            db.cachedStatement(sql: "SELECT at, event FROM vote WHERE project = ? AND target = ? AND voter = ?"),
+            db.cachedStatement(sql: "SELECT \(Vote.columns) FROM vote WHERE project = ? AND target = ? AND voter = ?"),
             arguments: [project.number, vote.target, vote.voter])
-        if let standing {
-            let other = Vote(
-                target: vote.target, voter: vote.voter, thumb: nil, comment: nil, at: Timestamp(microseconds: standing[0]),
-                event: standing[1])
-            guard vote.supersedes(other) else { return }
-        }
+        if let standing { vote = Vote(standing).merged(with: vote) }
         let ofTarget = try Int64.fetchOne(
             db.cachedStatement(sql: "SELECT thread FROM event WHERE project = ? AND id = ? AND space = 0 AND part = x''"),
             arguments: [project.number, vote.target])
-        try db.cachedStatement(sql: "INSERT OR REPLACE INTO vote VALUES (?,?,?,?,?,?,?,?)").execute(arguments: [
+        try db.cachedStatement(
+            sql: "INSERT OR REPLACE INTO vote (project, \(Vote.columns), thread) VALUES (?,?,?,?,?,?,?,?,?,?)"
+        ).execute(arguments: [
             project.number, vote.target, vote.voter, vote.thumb.map { $0 == .up ? 1 : -1 }, vote.comment, vote.at.microseconds, vote.event,
-            ofTarget ?? hint,
+            vote.commentAt.microseconds, vote.commentEvent, ofTarget ?? hint,
         ])
     }
 
@@ -343,6 +343,17 @@ struct AppendTransaction {
             db, sql: "SELECT number FROM person WHERE project = ? AND id = ?", arguments: [project.number, user])!
         numbers.people[person] = number
         return number
+    }
+}
+
+extension Vote {
+    static let columns = "target, voter, thumb, comment, at, event, comment_at, comment_event"
+
+    init(_ row: Row) {
+        self.init(
+            target: row[0], voter: row[1], thumb: (row[2] as Int?).map { $0 > 0 ? .up : .down }, comment: row[3],
+            at: Timestamp(microseconds: row[4]), event: row[5], commentAt: (row[6] as Int64?).map { Timestamp(microseconds: $0) },
+            commentEvent: row[7])
     }
 }
 

@@ -1,5 +1,4 @@
 import Events
-import Foundation
 import GRDB
 import Logging
 import Synchronization
@@ -31,15 +30,22 @@ extension SQLiteStore {
             logger.warning("checkpoints are left to the writer", metadata: ["error": "\(error)"])
             return
         }
+        var pending = 0
+        var isDirty = false
         while !Task.isCancelled {
             try? await Task.sleep(for: .milliseconds(200))
-            guard let wal = walFrames() else { continue }
-            let isIdle = clock.now().microseconds - lastAppend.withLock { $0.microseconds } > 1_000_000
-            let new = wal.written - wal.moved
-            guard new >= configuration.checkpointPages || (isIdle && new > 0) else { continue }
+            let written = appended.exchange(0, ordering: .relaxed)
+            pending += written
+            isDirty = isDirty || written > 0
+            let isIdle = written == 0 && isDirty
+            guard pending >= configuration.checkpointEvents || isIdle else { continue }
             do {
-                try await own.writeWithoutTransaction { try $0.execute(sql: "PRAGMA wal_checkpoint(PASSIVE)") }
-                guard wal.written >= configuration.walPages else { continue }
+                let frames = try await own.writeWithoutTransaction { db in
+                    try Row.fetchOne(db, sql: "PRAGMA wal_checkpoint(PASSIVE)").map { $0[1] as Int } ?? 0
+                }
+                pending = 0
+                if isIdle { isDirty = false }
+                guard frames >= configuration.walPages else { continue }
                 try await pool.writeWithoutTransaction { try $0.execute(sql: "PRAGMA wal_checkpoint(PASSIVE)") }
             } catch is CancellationError {
                 break
@@ -48,19 +54,5 @@ extension SQLiteStore {
             }
         }
         try? own.close()
-    }
-
-    /// The frames in the WAL and those of them that are in the file too, out of the WAL index (SQLite, "WAL-mode File Format",
-    /// section 2.1: `mxFrame` at byte 16, `nBackfill` at byte 96, in the machine's byte order).
-    private func walFrames() -> (written: Int, moved: Int)? {
-        guard let index = FileHandle(forReadingAtPath: path + "-shm") else { return nil }
-        defer { try? index.close() }
-        guard let header = try? index.read(upToCount: 136), header.count >= 100 else { return nil }
-        return header.withUnsafeBytes { bytes in
-            (
-                Int(bytes.loadUnaligned(fromByteOffset: 16, as: UInt32.self)),
-                Int(bytes.loadUnaligned(fromByteOffset: 96, as: UInt32.self))
-            )
-        }
     }
 }

@@ -103,11 +103,14 @@ enum Migrations {
         CREATE INDEX run_trace_run ON run_trace (project, run);
         CREATE TABLE message_trace (
             project INTEGER NOT NULL, trace TEXT NOT NULL, message TEXT NOT NULL, PRIMARY KEY (project, trace, message)) WITHOUT ROWID;
+        CREATE INDEX message_trace_message ON message_trace (project, message);
         ALTER TABLE thread ADD COLUMN turns INTEGER NOT NULL DEFAULT 0;
 
         ALTER TABLE thread_tag ADD COLUMN at INTEGER NOT NULL DEFAULT 0;
         ALTER TABLE thread_tag ADD COLUMN event TEXT NOT NULL DEFAULT '';
         ALTER TABLE thread_tag ADD COLUMN off INTEGER NOT NULL DEFAULT 0;
+        ALTER TABLE vote ADD COLUMN comment_at INTEGER;
+        ALTER TABLE vote ADD COLUMN comment_event TEXT;
         ALTER TABLE score ADD COLUMN judge TEXT NOT NULL DEFAULT 'program';
         CREATE TABLE comment (
             project INTEGER NOT NULL, id TEXT NOT NULL, target TEXT NOT NULL, text TEXT, author TEXT, at INTEGER NOT NULL,

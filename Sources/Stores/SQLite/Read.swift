@@ -150,7 +150,7 @@ struct ConversationReader {
             sql: """
                 SELECT \(EventRows.columns) \(EventRows.joins)
                 WHERE e.project = ? AND e.thread = ? AND e.type NOT IN ('run', 'feedback', 'score', 'thread', 'identify', 'client_report')
-                    AND e.type NOT IN ('comment', 'queue') AND (e.at > ? OR (e.at = ? AND e.id > ?))
+                    AND e.type NOT IN ('comment', 'trace', 'queue') AND (e.at > ? OR (e.at = ? AND e.id > ?))
                 ORDER BY e.at, e.id LIMIT ?
                 """)
         let at = after?.at.microseconds ?? -1
@@ -310,14 +310,9 @@ struct ConversationReader {
         let rows = try Row.fetchAll(
             db.cachedStatement(
                 sql: """
-                    SELECT target, voter, thumb, comment, at, event FROM vote WHERE project = ? AND target IN (SELECT value FROM json_each(?))
+                    SELECT \(Vote.columns) FROM vote WHERE project = ? AND target IN (SELECT value FROM json_each(?))
                     """), arguments: [project.number.number, EventRows.list(targets)])
-        return Dictionary(
-            grouping: rows.map { row in
-                Vote(
-                    target: row[0], voter: row[1], thumb: (row[2] as Int?).map { $0 > 0 ? .up : .down }, comment: row[3],
-                    at: Timestamp(microseconds: row[4]), event: row[5])
-            }, by: \.target)
+        return Dictionary(grouping: rows.map { Vote($0) }, by: \.target)
     }
 
     func scores(on targets: [String]) throws -> [String: [Score]] {

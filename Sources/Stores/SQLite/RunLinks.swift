@@ -19,11 +19,24 @@ struct RunLinks {
             try db.cachedStatement(sql: "INSERT INTO message_trace VALUES (?,?,?) ON CONFLICT DO NOTHING")
                 .execute(arguments: [project.number, trace.lowercased(), id])
         }
-        for trace in [TraceID(ofMessage: id)?.text, trace?.lowercased()].compactMap(\.self) {
-            let waiting = try String.fetchAll(
-                db.cachedStatement(sql: "SELECT run FROM run_trace WHERE project = ? AND trace = ?"), arguments: [project.number, trace])
-            for run in waiting { try fallBack(run) }
-        }
+        let noted = try String.fetchAll(
+            db.cachedStatement(sql: "SELECT trace FROM message_trace WHERE project = ? AND message = ?"), arguments: [project.number, id])
+        for trace in [TraceID(ofMessage: id)?.text].compactMap(\.self) + noted { try wakeRuns(of: trace) }
+    }
+
+    /// P-TRACE-1: which trace a message went with was found out after it was sent.
+    func traceNoted(_ trace: String, of message: String) throws {
+        let trace = trace.lowercased()
+        try db.cachedStatement(sql: "INSERT INTO message_trace VALUES (?,?,?) ON CONFLICT DO NOTHING")
+            .execute(arguments: [project.number, trace, message])
+        guard try messageExists(message) else { return }
+        try wakeRuns(of: trace)
+    }
+
+    private func wakeRuns(of trace: String) throws {
+        let waiting = try String.fetchAll(
+            db.cachedStatement(sql: "SELECT run FROM run_trace WHERE project = ? AND trace = ?"), arguments: [project.number, trace])
+        for run in waiting { try fallBack(run) }
     }
 
     /// Finds the message of a run's traces, the nearest trace first.
@@ -33,10 +46,10 @@ struct RunLinks {
             arguments: [project.number, run])
         var found: String?
         for trace in traces where found == nil {
-            let said = try String.fetchOne(
+            let noted = try String.fetchAll(
                 db.cachedStatement(sql: "SELECT message FROM message_trace WHERE project = ? AND trace = ? ORDER BY message"),
                 arguments: [project.number, trace])
-            found = try said ?? TraceID(trace)?.messageIDs.first(where: messageExists)
+            found = try (noted + (TraceID(trace)?.messageIDs ?? [])).first(where: messageExists)
         }
         try db.cachedStatement(sql: "UPDATE run SET fallback = ? WHERE project = ? AND id = ? AND fallback IS NOT ?")
             .execute(arguments: [found, project.number, run, found])

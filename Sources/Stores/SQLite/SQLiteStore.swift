@@ -13,9 +13,9 @@ public final class SQLiteStore: Sendable {
     public struct Configuration: Sendable {
         /// The writer's page cache, in KiB. SQLite's own 2 MB halves the rate of inserts once the indexes outgrow it.
         public var writerCacheKiB = 48 * 1024
-        /// New pages in the WAL, of 4 KiB, before they are moved into the file beside the writer.
-        public var checkpointPages = 4096
-        /// Pages in the WAL before the writer waits for the last of them to be moved, so that it starts over.
+        /// Events committed before what the WAL has of them is moved into the file, beside the writer: some 10 MB.
+        public var checkpointEvents = 5000
+        /// Pages in the WAL, of 4 KiB, before the writer waits for the last of them to be moved, so that it starts over.
         public var walPages = 16384
         public var maximumReaders = 4
         /// Quarantine's bounds for each project; beyond them the newcomer is dropped as `quarantine_full`.
@@ -36,6 +36,8 @@ public final class SQLiteStore: Sendable {
     let path: String
     /// Numbers the writer has looked up; only the writer's transactions use it, one at a time.
     let numbers = Mutex(NumberCache())
+    /// Events written since the checkpoints last looked, and other changes as one each.
+    let appended = Atomic(0)
     /// When events were last appended, for the search index to keep out of the way.
     let lastAppend = Mutex(Timestamp(microseconds: 0))
 

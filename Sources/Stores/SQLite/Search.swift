@@ -38,6 +38,7 @@ extension SQLiteStore {
             return (from, try Int64.fetchOne(db, sql: "SELECT max(sequence) FROM event") ?? 0 > from)
         }
         guard isWaiting else { return 0 }
+        appended.add(1, ordering: .relaxed)
         return try await pool.write { db in
             let rows = try Row.fetchAll(
                 db.cachedStatement(
