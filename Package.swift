@@ -133,7 +133,8 @@ let package = Package(
         .executableTarget(
             name: "parley",
             dependencies: [
-                "AgnostDoor", "Conversations", "Events", "Gateway", "Ingest", "Keys", "LunaryDoor", "NativeDoor", "OTLPDoor", "Review",
+                "AgnostDoor", "Conversations", "Events", "Gateway", "Ingest", "Keys", "LunaryDoor", "NativeDoor", "OTLPDoor", "OpikDoor",
+                "Review",
                 "SQLiteStore", "WebSnippet",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Configuration", package: "swift-configuration"),
@@ -175,7 +176,8 @@ let package = Package(
         .testTarget(name: "NativeDoorTests", dependencies: ["NativeDoor", "Events", "TestKit"], swiftSettings: strict),
         .testTarget(
             name: "LunaryDoorTests", dependencies: ["LunaryDoor", "Events"], exclude: ["Captures"], swiftSettings: strict),
-        .testTarget(name: "OpikDoorTests", dependencies: ["OpikDoor", "Events", "TestKit"], swiftSettings: strict),
+        .testTarget(
+            name: "OpikDoorTests", dependencies: ["OpikDoor", "Events", "Conversations"], exclude: ["Captures"], swiftSettings: strict),
         .testTarget(
             name: "AgnostDoorTests", dependencies: ["AgnostDoor", "Events"], exclude: ["Captures"], swiftSettings: strict),
         .testTarget(name: "OTLPDoorTests", dependencies: ["OTLPDoor", "Events"], exclude: ["Captures"], swiftSettings: strict),

@@ -148,12 +148,47 @@ public struct RunForest: Sendable {
     /// - Parameter nodes: runs without their children, each once.
     public init(_ nodes: [RunNode]) {
         known = Set(nodes.map(\.run.id))
-        let ordered = nodes.sorted { a, b in
+        let ordered = Self.nested(nodes).sorted { a, b in
             (a.run.startedAt ?? a.run.endedAt ?? Timestamp(microseconds: 0), a.run.id)
                 < (b.run.startedAt ?? b.run.endedAt ?? Timestamp(microseconds: 0), b.run.id)
         }
         for node in ordered {
             if node.link == .bound, let parent = node.run.parent { children[parent, default: []].append(node) } else { roots.append(node) }
+        }
+    }
+
+    /// P-BIND-7: a run that names its message and the run it is a step of hangs under that run, where both have the same message.
+    private static func nested(_ nodes: [RunNode]) -> [RunNode] {
+        guard nodes.contains(where: { $0.run.within != nil }) else { return nodes }
+        var parents = Dictionary(nodes.map { ($0.run.id, $0.run.parent) }, uniquingKeysWith: { first, _ in first })
+        let named = parents
+        func message(of id: String) -> String? {
+            var current = id
+            for _ in 0..<ParentLinks.maximumDepth {
+                guard let parent = named[current] else { return current }
+                guard let parent else { return nil }
+                current = parent
+            }
+            return nil
+        }
+        /// Whether `id` is found again on the way up from `start`.
+        func leadsBack(from start: String, to id: String) -> Bool {
+            var current: String? = start
+            for _ in 0..<ParentLinks.maximumDepth {
+                guard let step = current else { return false }
+                if step == id { return true }
+                current = parents[step] ?? nil
+            }
+            return true
+        }
+        return nodes.sorted { $0.run.id < $1.run.id }.map { node in
+            guard let outer = node.run.within, node.link == .bound, let parent = node.run.parent, named[outer] != nil,
+                message(of: outer) == parent, !leadsBack(from: outer, to: node.run.id)
+            else { return node }
+            parents[node.run.id] = outer
+            var node = node
+            node.run.parent = outer
+            return node
         }
     }
 

@@ -25,6 +25,7 @@ public struct Run: Sendable, Equatable {
     public var tags: [String] = []
     public var question: String?
     public var answer: String?
+    public var within: String?
     public var trace: String?
     public var linkedTraces: [String] = []
     /// What its senders said besides, each member by its newest version.
@@ -79,6 +80,7 @@ public struct Run: Sendable, Equatable {
         if !fields.tags.isEmpty { tags = fields.tags }
         question = fields.question ?? question
         answer = fields.answer ?? answer
+        within = fields.within ?? within
         trace = fields.trace ?? trace
         if !fields.linkedTraces.isEmpty { linkedTraces = fields.linkedTraces }
         guard let extra = fields.extra else { return }

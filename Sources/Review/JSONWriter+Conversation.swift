@@ -83,6 +83,7 @@ extension JSONWriter {
         field(orNull: "kind", run.kind?.rawValue)
         field(orNull: "name", run.name)
         field(orNull: "parent", run.parent)
+        field(orNull: "thread", run.thread)
         field("link", node.link.name)
         field(orNull: "via", node.via?.rawValue)
         field(orNull: "input", run.input)

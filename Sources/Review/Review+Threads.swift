@@ -56,7 +56,6 @@ extension Review {
             writer.key("run")
             writer.object { writer in
                 writer.members(of: node)
-                writer.field(orNull: "thread", node.run.thread)
                 writer.field(orNull: "message", message)
             }
         }

@@ -9,6 +9,7 @@ import Logging
 import LunaryDoor
 import NativeDoor
 import OTLPDoor
+import OpikDoor
 import Review
 import SQLiteStore
 import ServiceLifecycle
@@ -33,7 +34,7 @@ extension SQLiteStore: EmbeddedStore {}
 /// ```
 struct Assembly: Sendable {
     /// To add a vendor: its door, here.
-    static var doors: [any Door] { [NativeDoor(), LunaryDoor(), AgnostDoor(), OTLPDoor()] }
+    static var doors: [any Door] { [NativeDoor(), LunaryDoor(), OpikDoor(), AgnostDoor(), OTLPDoor()] }
 
     /// The other names that these dialects give to IDs.
     static var schemes: [IDScheme] { doors.compactMap(\.idScheme) }

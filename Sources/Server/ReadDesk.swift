@@ -65,7 +65,6 @@ struct ReadDesk: Desk {
             try await store.run(id, in: project.number).map { node, message in
                 document { writer in
                     writer.members(of: node)
-                    writer.field(orNull: "thread", node.run.thread)
                     writer.field(orNull: "message", message)
                 }
             }
@@ -77,7 +76,6 @@ struct ReadDesk: Desk {
             try await store.runs(in: project.number, matching: filter, limit: limit).map { node in
                 document { writer in
                     writer.members(of: node)
-                    writer.field(orNull: "thread", node.run.thread)
                 }
             }
         }

@@ -103,7 +103,8 @@ struct ContentDigestTests {
                     ("error", { $0.error = "\"timeout\"" }),
                     ("startedAt", { $0.startedAt = nil }), ("endedAt", { $0.endedAt = nil }), ("tags", { $0.tags = [] }),
                     ("question", { $0.question = "Return?" }), ("no question", { $0.question = nil }), ("answer", { $0.answer = "Yes" }),
-                    ("no answer", { $0.answer = nil }), ("trace", { $0.trace = nil }), ("links", { $0.linkedTraces = [] }),
+                    ("no answer", { $0.answer = nil }), ("within", { $0.within = nil }), ("trace", { $0.trace = nil }),
+                    ("links", { $0.linkedTraces = [] }),
                     ("extra", { $0.extra = "{\"kind\":\"span\"}" }), ("no extra", { $0.extra = nil }),
                 ])
         case .comment(let comment):

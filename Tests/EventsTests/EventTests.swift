@@ -24,6 +24,7 @@ struct EventTests {
         run.tags = ["slow"]
         run.question = "Refund?"
         run.answer = ""
+        run.within = "run-0"
         run.trace = "0af7651916cd43dd8448eb211c80319c"
         run.linkedTraces = ["1af7651916cd43dd8448eb211c80319c"]
         run.extra = "{\"kind\":\"trace\"}"

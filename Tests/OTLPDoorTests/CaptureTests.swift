@@ -26,8 +26,8 @@ struct CaptureTests {
         try JSONDocument.read(call.part.usage!.bytes) {
             #expect($0["inputTokens"]?.integer == 12 && $0["outputTokens"]?.integer == 6 && $0["cachedTokens"]?.integer == 4)
         }
+        #expect(call.part.within == around.event.id)
         try JSONDocument.read(call.part.extra!.bytes) {
-            #expect($0["parentRun"]?.string == around.event.id)
             #expect($0["params"]?["temperature"]?.double == 0.2)
             #expect($0["resource"]?["service.name"]?.string == "chat-backend")
         }

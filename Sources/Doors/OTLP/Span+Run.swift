@@ -30,7 +30,7 @@ extension Span {
         let message = messageID(prefix: prefix, in: &attributes)
         let outer = parent.map { "\(trace)-\($0)" }
         part.parent = message ?? outer
-        if message != nil, let outer { extra["parentRun"] = .text(outer) }
+        if message != nil { part.within = outer }
         part.trace = trace
         part.linkedTraces = links.compactMap(\.trace).filter { $0 != trace }
         let threadNames = [prefix + "thread.id"] + Names.thread

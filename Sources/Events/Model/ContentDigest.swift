@@ -59,12 +59,15 @@ public struct ContentDigest: Sendable, Hashable {
             input.add(part.endedAt)
             input.add(part.tags)
             // Added later: a part without these keeps the digest it always had.
-            if part.question != nil || part.answer != nil || part.trace != nil || !part.linkedTraces.isEmpty || part.extra != nil {
+            if part.question != nil || part.answer != nil || part.trace != nil || !part.linkedTraces.isEmpty || part.extra != nil
+                || part.within != nil
+            {
                 input.add(part.question)
                 input.add(part.answer)
                 input.add(part.trace)
                 input.add(part.linkedTraces)
                 input.add(part.extra)
+                if let within = part.within { input.add(within) }
             }
         case .score(let score):
             input.add(score.target)

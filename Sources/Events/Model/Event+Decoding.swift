@@ -282,6 +282,7 @@ private struct FieldReader {
         part.tags = try tags()
         part.question = try optional("question", .anyText)
         part.answer = try optional("answer", .anyText)
+        part.within = try optional("within", .text(Event.Bounds.id))
         part.trace = try optional("trace", .text(Event.Bounds.id))
         part.linkedTraces = try tags("linkedTraces")
         part.extra = try object("extra")

@@ -97,6 +97,7 @@ extension Event.RunPart {
         writer.field(ifPresent: "tags", tags)
         writer.field(ifPresent: "question", question)
         writer.field(ifPresent: "answer", answer)
+        writer.field(ifPresent: "within", within)
         writer.field(ifPresent: "trace", trace)
         writer.field(ifPresent: "linkedTraces", linkedTraces)
         writer.field(ifPresent: "extra", extra)

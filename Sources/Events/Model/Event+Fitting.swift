@@ -21,6 +21,7 @@ extension Event {
         case .feedback(let feedback): try Self.check(feedback.target, "target")
         case .run(var part):
             try Self.check(part.parent, "parent")
+            try Self.check(part.within, "within")
             try Self.check(part.trace, "trace")
             part.name = Self.fit(part.name)
             part.model = Self.fit(part.model)

@@ -123,6 +123,8 @@ public struct Event: Sendable, Equatable {
         /// Where the run is a whole turn of its thread: what the user said and what was answered, as text.
         public var question: String?
         public var answer: String?
+        /// The run it is a step of, where `parent` names the message behind both.
+        public var within: String?
         /// The W3C trace it is part of, 32 lower-case hex digits (Trace Context, section 3.2.2.3); it hangs under the message of
         /// that ID or trace as long as `parent` names nothing that is there.
         public var trace: String?
@@ -235,6 +237,7 @@ extension Event {
             event.body = .feedback(feedback)
         case .run(var part):
             part.parent = try part.parent.map(name)
+            part.within = try part.within.map(name)
             event.body = .run(part)
         case .score(var score):
             score.target = try name(score.target)

@@ -95,7 +95,7 @@ struct AppendTransaction {
             try aliases.register(ids, threads: &threads)
             numbers.named.insert(seen)
         }
-        if admitted.usesSchemeNames { admitted.event = try admitted.event.renaming(aliases.id(of:)) }
+        admitted.event = try admitted.event.renaming(aliases.id(of:))
     }
 
     /// Inserts an event and keeps its folds; false where its identity is taken.

@@ -38,8 +38,11 @@ extension SQLiteStore {
         try await pool.read { db in
             let reader = ConversationReader(db: db, project: Project(number: project, id: "", name: ""), now: Timestamp(microseconds: 0))
             let nodes = try reader.nodes(runs: reader.descendants(of: [], and: [id]))
-            guard let own = nodes.first(where: { $0.run.id == id }) else { return nil }
-            return (RunForest(nodes).tree(of: own), try reader.rootMessage(of: id))
+            guard var own = nodes.first(where: { $0.run.id == id }) else { return nil }
+            let message = try reader.rootMessage(of: id)
+            // A run that names no thread is in its message's.
+            if own.run.thread == nil, let message { own.run.thread = try reader.thread(ofMessage: message) }
+            return (RunForest(nodes).tree(of: own), message)
         }
     }
 
@@ -280,6 +283,15 @@ struct ConversationReader {
         }
     }
 
+    func thread(ofMessage id: String) throws -> String? {
+        try String.fetchOne(
+            db.cachedStatement(
+                sql: """
+                    SELECT t.id FROM event e JOIN thread t ON t.number = e.thread
+                    WHERE e.project = ? AND e.id = ? AND e.space = 0 AND e.part = x''
+                    """), arguments: [project.number.number, id])
+    }
+
     /// The message a run hangs under, over however many runs between.
     func rootMessage(of id: String) throws -> String? {
         var current: String? = id
@@ -355,7 +367,7 @@ struct ConversationReader {
         while found.count < limit {
             let ids: [String]
             if let under {
-                ids = below == nil ? under : []
+                ids = found.isEmpty && below == filter.before ? under : []
             } else {
                 ids = try String.fetchAll(
                     db.cachedStatement(
