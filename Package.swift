@@ -189,6 +189,14 @@ let package = Package(
             ],
             swiftSettings: strict),
         .testTarget(
+            name: "DoorOrderTests",
+            dependencies: [
+                "LunaryDoor", "OpikDoor", "AgnostDoor", "OTLPDoor", "NativeDoor", "Ingest", "Keys", "SQLiteStore", "Conversations",
+                "Events",
+                "TestKit", .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: strict),
+        .testTarget(
             name: "SQLiteStoreTests",
             dependencies: [
                 "SQLiteStore", "TestKit", "Events", "Conversations",

@@ -17,7 +17,6 @@ const BAGGAGE_BYTES = 8192;
 
 // The last user's message of a carried thread. One, since a page's visitor writes one at a time.
 let current;
-let patched;
 
 const uuid = /^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$/i;
 const zero = /^0+$/;
@@ -87,6 +86,8 @@ function patchXHR() {
   const prototype = window.XMLHttpRequest && XMLHttpRequest.prototype;
   if (!prototype) return;
   const { open, setRequestHeader, send } = prototype;
+  // An APM that was here first adds its header behind ours, and two are none: then only its own is noted.
+  const wasPatched = !/native code/.test(Function.prototype.toString.call(send));
   // Request → its address and what of ours it has. Weak, so that nothing is kept alive.
   const seen = new WeakMap();
   prototype.open = function (method, address, ...rest) {
@@ -94,16 +95,21 @@ function patchXHR() {
     return open.call(this, method, address, ...rest);
   };
   prototype.setRequestHeader = function (name, value) {
-    const request = seen.get(this);
-    if (request) request[String(name).toLowerCase()] = value;
+    attempt(() => {
+      const request = seen.get(this) || {};
+      request[String(name).toLowerCase()] = value;
+      if (request.sending) headersFor(request.address, request.traceparent);
+    });
     return setRequestHeader.call(this, name, value);
   };
   prototype.send = function (body) {
     attempt(() => {
-      const { address, traceparent } = seen.get(this) || {};
-      const more = headersFor(address, traceparent);
+      const request = seen.get(this);
+      const more = headersFor(request.address, request.traceparent);
+      if (wasPatched) delete more.traceparent;
       // A header that is set twice is joined with a comma, which is what baggage wants.
       for (const name in more) setRequestHeader.call(this, name, more[name]);
+      request.sending = wasPatched;
     });
     return send.call(this, body);
   };
@@ -112,11 +118,6 @@ function patchXHR() {
 // Follows a thread's messages. `to`: addresses whose requests carry them, the page's own origin without it; `baggage: false` leaves
 // that header out.
 const carry = (thread, { to = [location.origin], baggage = true } = {}) => attempt(() => {
-  if (!patched) {
-    patched = true;
-    patchFetch();
-    patchXHR();
-  }
   // The loader's stub puts the real function in its place later: what is set here is followed as well.
   let track = thread.trackMessage;
   const follow = (message) => {
@@ -127,6 +128,9 @@ const carry = (thread, { to = [location.origin], baggage = true } = {}) => attem
   Object.defineProperty(thread, "trackMessage", { get: () => follow, set: (real) => (track = real), enumerable: true, configurable: true });
   return thread;
 }, thread);
+
+// At once, so that an APM which comes after this file is seen.
+if (typeof window === "object") attempt(() => [patchFetch(), patchXHR()]);
 
 // <script tag build>
 window.parleyCarry = carry;

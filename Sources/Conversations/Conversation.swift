@@ -121,6 +121,16 @@ public struct RunNode: Sendable, Equatable {
     }
 }
 
+extension RunNode {
+    /// P-BIND-5: a run that carries a message's ID and names no parent, under that message.
+    public var underItsMessage: RunNode {
+        guard run.parent == nil else { return self }
+        var node = self
+        (node.run.parent, node.link, node.via) = (run.id, .bound, .parent)
+        return node
+    }
+}
+
 /// A stretch of a thread, read back as one conversation.
 public struct Conversation: Sendable, Equatable {
     public var thread: ThreadSummary
@@ -197,7 +207,8 @@ public struct RunForest: Sendable {
     public func runs(under message: String) -> [RunNode] {
         if known.contains(message) {
             let own =
-                (children[message] ?? []).filter { $0.run.id == message } + roots.filter { $0.run.id == message && $0.run.parent == nil }
+                (children[message] ?? []).filter { $0.run.id == message }
+                + roots.filter { $0.run.id == message && $0.run.parent == nil }.map { $0.underItsMessage }
             return own.map { grown($0, depth: 0) }
         }
         return (children[message] ?? []).map { grown($0, depth: 0) }

@@ -99,6 +99,15 @@ public struct Run: Sendable, Equatable {
     /// Whether it is a whole turn of its thread: what a user said, or what was answered.
     public var isTurn: Bool { thread != nil && (question != nil || answer != nil) }
 
+    /// When a turn moves its thread, by its parts in any order: at their starts, and where a part with words tells none, at its end.
+    public static func turnTimes(of parts: some Sequence<Part>) -> [Timestamp] {
+        parts.compactMap { part in
+            guard case .run(let fields) = part.event.body else { return nil }
+            if let startedAt = fields.startedAt { return startedAt }
+            return fields.question == nil && fields.answer == nil ? nil : fields.endedAt ?? part.at
+        }
+    }
+
     /// Milliseconds from start to end, where both are known.
     public var latencyMilliseconds: Double? {
         guard let startedAt, let endedAt, endedAt >= startedAt else { return nil }

@@ -45,7 +45,10 @@ public enum TurnFold {
         private let texts: [String]
         /// Messages that already are some turn's question or answer.
         private var taken: Set<Int> = []
-        private var turns: [RunNode] = []
+        /// The turns, each with its question's place.
+        private var turns: [(turn: RunNode, question: Int?)] = []
+        /// What was answered to a question, by its place: two backends may tell of one turn.
+        private var answers: [Int: [String]] = [:]
 
         init(_ items: [ConversationItem]) {
             self.items = items
@@ -56,15 +59,13 @@ public enum TurnFold {
 
         mutating func claim(_ index: Int, by turn: RunNode) {
             taken.insert(index)
-            turns.append(turn)
+            turns.append((turn, index))
         }
 
         /// Finds the question of a turn that names none; false where it has no words of its own either.
         mutating func place(_ turn: RunNode) -> Bool {
-            turns.append(turn)
             guard let question = turn.run.question else {
-                turns.removeLast()
-                if turn.run.answer != nil { turns.append(turn) }
+                if turn.run.answer != nil { turns.append((turn, nil)) }
                 return false
             }
             let start = TurnFold.start(of: turn)
@@ -73,8 +74,10 @@ public enum TurnFold {
                 (found.link, found.via) = (.bound, .inferred)
                 taken.insert(index)
                 items[index].runs.append(found)
+                turns.append((found, index))
                 return true
             }
+            turns.append((turn, items.count))
             var item = derived(turn, id: turn.run.id, role: .user, text: question, at: start)
             item.runs = [turn]
             items.append(item)
@@ -83,8 +86,13 @@ public enum TurnFold {
 
         /// Makes the answers that no message gives.
         mutating func answer() {
-            for turn in turns {
+            for (turn, question) in turns {
                 guard let answer = turn.run.answer else { continue }
+                if let question {
+                    let words = answer.collapsed
+                    if answers[question, default: []].contains(words) { continue }
+                    answers[question, default: []].append(words)
+                }
                 let start = TurnFold.start(of: turn)
                 let end = max(turn.run.endedAt ?? start, start)
                 if let index = nearest(answer, role: .assistant, to: end) {

@@ -1,6 +1,7 @@
 import AgnostDoor
 import Conversations
 import Events
+import Events
 import Gateway
 import Hummingbird
 import Ingest
@@ -15,6 +16,12 @@ import SQLiteStore
 import ServiceLifecycle
 import UnixSignals
 import WebSnippet
+
+#if canImport(FoundationEssentials)
+import FoundationEssentials
+#else
+import Foundation
+#endif
 
 /// A store that lives in the data folder, opened by the server and by each command beside it.
 protocol EmbeddedStore: Store {
@@ -40,11 +47,26 @@ struct Assembly: Sendable {
     static var schemes: [IDScheme] { doors.compactMap(\.idScheme) }
 
     static func openStore(in folder: DataFolder, clock: WallClock = .system, logger: Logger) throws -> any EmbeddedStore {
+        var configuration = SQLiteStore.Configuration()
+        configuration.inactiveAfterSeconds = try inactiveAfterSeconds()
         do {
-            return try SQLiteStore(directory: folder.path, clock: clock, logger: logger)
+            return try SQLiteStore(directory: folder.path, configuration: configuration, clock: clock, logger: logger)
         } catch let failure as SQLiteStore.OpenFailure {
             throw Complaint(failure.description)
         }
+    }
+
+    /// The time after which threads are inactive in projects that do not say, from the environment: ours, or the one that Opik's
+    /// server reads.
+    private static func inactiveAfterSeconds() throws -> Double {
+        for name in ["PARLEY_INACTIVE_AFTER", "OPIK_TRACE_THREAD_TIMEOUT_TO_MARK_AS_INACTIVE"] {
+            guard let text = ProcessInfo.processInfo.environment[name], !text.isEmpty else { continue }
+            guard let span = TimeSpan(argument: text) else {
+                throw Complaint("\(name) is \(text.forTerminal()): write a time like 30s, 15m or 1h.")
+            }
+            return span.seconds
+        }
+        return Project.Settings.standardInactiveAfterSeconds
     }
 
     let configuration: ServerConfiguration

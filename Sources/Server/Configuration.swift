@@ -24,6 +24,8 @@ import Foundation
 /// | `logLevel` | `--log-level` | `PARLEY_LOG_LEVEL` | `info` |
 /// | `json` | `--json` | `PARLEY_JSON` | `false` |
 /// | (none) | `--config` | `PARLEY_CONFIG` | no file |
+/// | (none) | (none) | `PARLEY_INACTIVE_AFTER`, or `OPIK_TRACE_THREAD_TIMEOUT_TO_MARK_AS_INACTIVE` | `15m` |
+/// | (none) | (none) | `PARLEY_SEALING_KEY` | `sealing.key` in the data folder |
 ///
 /// Origins, quotas and times of a project are the project's own: `parley project set`.
 struct ServerConfiguration: Sendable {

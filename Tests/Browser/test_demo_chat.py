@@ -3,25 +3,13 @@
 import json
 import os
 import re
-import shutil
 import subprocess
 import time
 
 import pytest
 import requests
-from playwright.sync_api import sync_playwright
 
 from parley_process import ROOT, Gateway, Project, free_port
-
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ const id = "0197f3c2-5b1e-7c40-9d2a-6f1b8e4a7d10";
 const trace = "0197f3c25b1e7c409d2a6f1b8e4a7d10";
 
 // A page with a network that only takes notes, and a thread as the client gives it.
-function openPage({ next = id } = {}) {
+function openPage({ next = id, apm } = {}) {
   const requests = [];
   const events = [];
   const page = { now: 1795229470887, requests, events };
@@ -26,6 +26,9 @@ function openPage({ next = id } = {}) {
       requests.push({ address: this.address, headers: this.headers, body });
     }
   }
+  // What a browser's own functions look like to Function.prototype.toString.
+  XMLHttpRequest.prototype.send = new Proxy(XMLHttpRequest.prototype.send, {});
+  if (apm) apm(XMLHttpRequest.prototype);
   const context = vm.createContext({
     crypto: globalThis.crypto, Headers, URL, XMLHttpRequest, Date: { now: () => page.now },
     location: { origin: "https://shop.test", href: "https://shop.test/chat" },
@@ -128,6 +131,27 @@ test("XMLHttpRequest carries it too, and keeps an APM's header", () => {
   assert.match(page.requests[0].headers.traceparent, new RegExp(trace));
   assert.equal(page.requests[1].headers.traceparent, "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
   assert.equal(page.events.length, 1);
+});
+
+test("an APM that was there first sets the only traceparent, which is noted", () => {
+  const trace = "0af7651916cd43dd8448eb211c80319c";
+  const page = openPage({
+    apm: (prototype) => {
+      const { send } = prototype;
+      prototype.send = function (body) {
+        this.setRequestHeader("traceparent", `00-${trace}-b7ad6b7169203331-01`);
+        return send.call(this, body);
+      };
+    },
+  });
+  page.context.parleyCarry(page.thread);
+  page.say();
+  const request = new page.context.XMLHttpRequest();
+  request.open("POST", "/api/chat");
+  request.send("body");
+  assert.equal(page.requests[0].headers.traceparent, `00-${trace}-b7ad6b7169203331-01`);
+  assert.match(page.requests[0].headers.baggage, /^chat\.message\.id=/);
+  assert.deepEqual(JSON.parse(JSON.stringify(page.events)), [["$trace", { target: id, trace }]]);
 });
 
 test("a thread whose functions are put in place later is followed as well", () => {

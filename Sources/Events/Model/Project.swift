@@ -22,8 +22,10 @@ public struct Project: Sendable, Equatable {
         /// Events a second and the burst above it, for each public key and for each address; nil: no limit.
         public var keyQuota: Quota? = Quota(perSecond: 2000, burst: 20000)
         public var addressQuota: Quota? = Quota(perSecond: 50, burst: 1000)
-        /// A thread is active until this many seconds pass without a new item.
-        public var inactiveAfterSeconds: Double = 15 * 60
+        /// A thread is active until this many seconds pass without a new item. A project that keeps the standard follows what the
+        /// installation sets for all.
+        public var inactiveAfterSeconds = Self.standardInactiveAfterSeconds
+        public static let standardInactiveAfterSeconds: Double = 15 * 60
         public var scoring = Scoring.review
         public init() {}
     }

@@ -39,7 +39,11 @@ public struct ScoringRule: Sendable, Equatable {
 
 /// An event that passed admission.
 public struct AdmittedEvent: Sendable {
-    public var event: Event
+    public var event: Event {
+        didSet { payload = event.json(.besideColumns) }
+    }
+    /// The event beside what a store keeps in columns, written where it was admitted: a store has one writer, and many senders.
+    public private(set) var payload: JSONText
     /// When it happened by our reckoning: the sender's time, with a clock that was off corrected.
     public var at: Timestamp
     /// The fingerprint of its content.
@@ -53,6 +57,7 @@ public struct AdmittedEvent: Sendable {
 
     public init(event: Event, at: Timestamp, digest: ContentDigest) {
         (self.event, self.at, self.digest) = (event, at, digest)
+        payload = event.json(.besideColumns)
     }
 }
 

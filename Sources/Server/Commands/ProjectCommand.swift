@@ -25,6 +25,13 @@ struct ProjectCommand: AsyncParsableCommand {
         var addressQuota: QuotaArgument?
         @Option(help: ArgumentHelp("How long without a new item until a thread is inactive, like 15m.", valueName: "time"))
         var inactiveAfter: TimeSpan?
+        @Option(
+            help: ArgumentHelp(
+                """
+                When conversations may be scored. review: people score inactive ones, and their scores go when a conversation goes on; open: \
+                anybody at any time; strict: nobody scores active ones, and all scores go.
+                """, valueName: "review|open|strict"))
+        var scoring: Project.Scoring?
 
         func apply(to settings: inout Project.Settings) throws {
             for origin in origin {
@@ -36,6 +43,7 @@ struct ProjectCommand: AsyncParsableCommand {
             if let keyQuota { settings.keyQuota = keyQuota.quota }
             if let addressQuota { settings.addressQuota = addressQuota.quota }
             settings.inactiveAfterSeconds = inactiveAfter?.seconds ?? settings.inactiveAfterSeconds
+            settings.scoring = scoring ?? settings.scoring
         }
     }
 
@@ -178,9 +186,12 @@ struct ProjectCommand: AsyncParsableCommand {
               Quota of a key   \(text(settings.keyQuota))
               …of an address   \(text(settings.addressQuota))
               Inactive after   \(settings.inactiveAfterSeconds.plain) s
+              Scoring          \(settings.scoring.rawValue)
             """)
     }
 }
+
+extension Project.Scoring: ExpressibleByArgument {}
 
 extension Double {
     /// Without `.0` where it is whole.
@@ -207,6 +218,7 @@ extension JSONWriter {
                 }
             }
             json.field("inactiveAfterSeconds", settings.inactiveAfterSeconds)
+            json.field("scoring", settings.scoring.rawValue)
         }
     }
 }

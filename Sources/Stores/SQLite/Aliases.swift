@@ -59,7 +59,7 @@ struct Aliases {
             try links.messageArrived(id, trace: nil, thread: row[0])
         }
         if try exists("SELECT 1 FROM run WHERE project = ? AND id = ?", id) {
-            try links.partArrived(id, at: Timestamp(microseconds: 0), threads: &threads, name: self.id(of:))
+            try links.partArrived(id, threads: &threads, name: self.id(of:))
         }
     }
 

@@ -95,7 +95,8 @@ struct AppendTransaction {
             try aliases.register(ids, threads: &threads)
             numbers.named.insert(seen)
         }
-        admitted.event = try admitted.event.renaming(aliases.id(of:))
+        let renamed = try admitted.event.renaming(aliases.id(of:))
+        if renamed != admitted.event { admitted.event = renamed }
     }
 
     /// Inserts an event and keeps its folds; false where its identity is taken.
@@ -111,7 +112,7 @@ struct AppendTransaction {
             role = Event.Role.allCases.firstIndex(of: message.role)
             if case .text(let content) = message.content, !content.utf8.contains(0) { text = content }
         }
-        let payload = event.json(.besideColumns).bytes
+        let payload = admitted.payload.bytes
         let statement = try db.cachedStatement(
             sql: """
                 INSERT INTO event (project, id, space, part, type, thread, at, received, source, person, role, digest, content, payload)
@@ -132,7 +133,8 @@ struct AppendTransaction {
         case .run:
             let aliases = Aliases(db: db, project: project)
             let mayHaveNames = admitted.usesSchemeNames || !admitted.names.isEmpty
-            try RunLinks(db: db, project: project).partArrived(event.id, at: admitted.at, threads: &threads) {
+            let part = Run.Part(event: event, at: admitted.at, digest: admitted.digest)
+            try RunLinks(db: db, project: project).partArrived(event.id, part, threads: &threads) {
                 mayHaveNames ? try aliases.id(of: $0) : $0
             }
         case .feedback: try keep(Vote(event, at: admitted.at)!, thread: thread, project: project)

@@ -9,9 +9,17 @@ extension SQLiteStore {
     public func projects() async throws -> [Project] {
         try await pool.read { db in
             try Row.fetchAll(db, sql: "SELECT number, id, name, settings FROM project ORDER BY number").map { row in
-                Project(number: ProjectID(row[0]), id: row[1], name: row[2], settings: try Project.Settings(stored: row[3]))
+                Project(number: ProjectID(row[0]), id: row[1], name: row[2], settings: try settings(row[3]))
             }
         }
+    }
+
+    private func settings(_ stored: String) throws -> Project.Settings {
+        var settings = try Project.Settings(stored: stored)
+        if settings.inactiveAfterSeconds == Project.Settings.standardInactiveAfterSeconds {
+            settings.inactiveAfterSeconds = configuration.inactiveAfterSeconds
+        }
+        return settings
     }
 
     public func createProject(named name: String, settings: Project.Settings) async throws -> Project {
@@ -29,7 +37,12 @@ extension SQLiteStore {
     }
 
     public func update(_ project: Project) async throws {
-        try await change { db in
+        var project = project
+        // What the installation sets for all is not the project's own.
+        if project.settings.inactiveAfterSeconds == configuration.inactiveAfterSeconds {
+            project.settings.inactiveAfterSeconds = Project.Settings.standardInactiveAfterSeconds
+        }
+        try await change { [project] db in
             try db.execute(
                 sql: "UPDATE project SET name = ?, settings = ? WHERE number = ?",
                 arguments: [project.name, project.settings.stored, project.number.number])

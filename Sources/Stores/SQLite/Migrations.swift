@@ -100,7 +100,7 @@ enum Migrations {
         CREATE TABLE run_trace (
             project INTEGER NOT NULL, trace TEXT NOT NULL, run TEXT NOT NULL, rank INTEGER NOT NULL,
             PRIMARY KEY (project, trace, run)) WITHOUT ROWID;
-        CREATE INDEX run_trace_run ON run_trace (project, run);
+        CREATE INDEX run_trace_run ON run_trace (project, run, rank, trace);
         CREATE TABLE message_trace (
             project INTEGER NOT NULL, trace TEXT NOT NULL, message TEXT NOT NULL, PRIMARY KEY (project, trace, message)) WITHOUT ROWID;
         CREATE INDEX message_trace_message ON message_trace (project, message);

@@ -40,6 +40,7 @@ extension SQLiteStore {
             let nodes = try reader.nodes(runs: reader.descendants(of: [], and: [id]))
             guard var own = nodes.first(where: { $0.run.id == id }) else { return nil }
             let message = try reader.rootMessage(of: id)
+            if message == id { own = own.underItsMessage }
             // A run that names no thread is in its message's.
             if own.run.thread == nil, let message { own.run.thread = try reader.thread(ofMessage: message) }
             return (RunForest(nodes).tree(of: own), message)

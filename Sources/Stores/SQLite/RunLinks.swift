@@ -4,13 +4,18 @@ import GRDB
 
 /// Keeps the links between runs and what they name, as both ends arrive in any order.
 struct RunLinks {
+    // Without statistics SQLite takes the primary key of these tables, which is the project: all of its runs, for each event.
+    static let bindWaiting = "UPDATE run INDEXED BY run_parent SET link = 2 WHERE project = ? AND parent = ? AND (link = 1 OR id = parent)"
+    static let tracesOfRun =
+        "SELECT trace FROM run_trace INDEXED BY run_trace_run WHERE project = ? AND run = ? ORDER BY rank, trace"
+
     let db: Database
     let project: ProjectID
 
     /// P-BIND-2: a message binds the runs that were waiting for it, and the votes on it learn their thread.
     func messageArrived(_ id: String, trace: String?, thread: Int64?) throws {
         // A run that names its own ID was refused until a message of that ID came (P-BIND-3).
-        try db.cachedStatement(sql: "UPDATE run SET link = 2 WHERE project = ? AND parent = ? AND (link = 1 OR id = parent)")
+        try db.cachedStatement(sql: Self.bindWaiting)
             .execute(arguments: [project.number, id])
         try db.cachedStatement(sql: "UPDATE vote SET thread = ? WHERE project = ? AND target = ? AND thread IS NOT ?")
             .execute(arguments: [thread, project.number, id, thread])
@@ -42,7 +47,7 @@ struct RunLinks {
     /// Finds the message of a run's traces, the nearest trace first.
     private func fallBack(_ run: String) throws {
         let traces = try String.fetchAll(
-            db.cachedStatement(sql: "SELECT trace FROM run_trace WHERE project = ? AND run = ? ORDER BY rank, trace"),
+            db.cachedStatement(sql: Self.tracesOfRun),
             arguments: [project.number, run])
         var found: String?
         for trace in traces where found == nil {
@@ -57,17 +62,24 @@ struct RunLinks {
 
     /// Folds the run again from its parts and settles every link that this may change.
     /// - Parameters:
+    ///   - part: the one that arrived; nil where parts only moved here.
     ///   - name: what an ID is called here, where it may be known by another name.
     ///   - threads: learns of turns.
-    func partArrived(_ id: String, at: Timestamp, threads: inout ThreadRows, name: (String) throws -> String) throws {
-        let parts = try EventRows.fetch(db, project: project, runs: [id]).map { item in
-            var event = item.event
-            event.thread = event.thread ?? item.thread.flatMap(threads.knownName)
-            return Run.Part(event: event, at: item.at, digest: item.digest)
+    func partArrived(_ id: String, _ part: Run.Part? = nil, threads: inout ThreadRows, name: (String) throws -> String) throws {
+        let before = try self.parent(of: id)
+        let parts: [Run.Part]
+        if let part, before == nil {
+            // The first of them is all there is.
+            parts = [part]
+        } else {
+            parts = try EventRows.fetch(db, project: project, runs: [id]).map { item in
+                var event = item.event
+                event.thread = event.thread ?? item.thread.flatMap(threads.knownName)
+                return Run.Part(event: event, at: item.at, digest: item.digest)
+            }
         }
         guard var run = Run(folding: parts) else { return }
         run.parent = try run.parent.map(name)
-        let before = try self.parent(of: id)
         let thread = try run.thread.flatMap { name in
             try threads.knownNumber(of: name, in: project)
                 ?? Int64.fetchOne(
@@ -79,7 +91,8 @@ struct RunLinks {
                 ON CONFLICT DO UPDATE SET parent = excluded.parent, thread = excluded.thread
                 """
         ).execute(arguments: [project.number, id, run.parent, thread])
-        if run.isTurn, let thread { try threads.applyTurn(at: run.startedAt ?? at, to: thread) }
+        // By all of its parts, not by what is known so far: a start that comes after the end must not leave another time behind.
+        if run.isTurn, let thread { for time in Run.turnTimes(of: parts) { try threads.applyTurn(at: time, to: thread) } }
         if let trace = run.trace {
             for (rank, trace) in ([trace] + run.linkedTraces).enumerated() {
                 try db.cachedStatement(sql: "INSERT INTO run_trace VALUES (?,?,?,?) ON CONFLICT DO NOTHING")

@@ -18,6 +18,8 @@ public final class SQLiteStore: Sendable {
         /// Pages in the WAL, of 4 KiB, before the writer waits for the last of them to be moved, so that it starts over.
         public var walPages = 16384
         public var maximumReaders = 4
+        /// After how long threads are inactive, in projects that do not say.
+        public var inactiveAfterSeconds = Project.Settings.standardInactiveAfterSeconds
         /// Quarantine's bounds for each project; beyond them the newcomer is dropped as `quarantine_full`.
         public var maximumQuarantineItems = 100_000
         public var maximumQuarantineBytes = 256 << 20
@@ -119,7 +121,9 @@ extension SQLiteStore {
     package func plansForTests(of statements: [String]) async throws -> [String] {
         try await pool.read { db in
             try statements.map { sql in
-                try Row.fetchAll(db, sql: "EXPLAIN QUERY PLAN " + sql).map { $0["detail"] as String }.joined(separator: "; ")
+                let statement = try db.makeStatement(sql: "EXPLAIN QUERY PLAN " + sql)
+                statement.setUncheckedArguments([])
+                return try Row.fetchAll(statement).map { $0["detail"] as String }.joined(separator: "; ")
             }
         }
     }

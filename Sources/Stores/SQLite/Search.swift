@@ -42,15 +42,24 @@ extension SQLiteStore {
         return try await pool.write { db in
             let rows = try Row.fetchAll(
                 db.cachedStatement(
-                    sql: "SELECT sequence, project, space, content, payload FROM event WHERE sequence > ? ORDER BY sequence LIMIT ?"),
+                    sql: """
+                        SELECT sequence, project, space, content, CASE WHEN space = 0 OR space = 1
+                            AND (instr(payload, '"question":') > 0 OR instr(payload, '"answer":') > 0) THEN payload END
+                        FROM event WHERE sequence > ? ORDER BY sequence LIMIT ?
+                        """),
                 arguments: [from, limit])
             guard let last = rows.last else { return 0 }
             // Another process may have been here in the meantime.
             try db.execute(sql: "UPDATE search_state SET indexed = ? WHERE indexed = ?", arguments: [last[0] as Int64, from])
             guard db.changesCount > 0 else { return rows.count }
             let insert = try db.cachedStatement(sql: "INSERT INTO search (rowid, scope, words) VALUES (?,?,?)")
-            for row in rows where (row[2] as Int) == Event.IDSpace.message.rawValue {
-                let text = (row[3] as String?) ?? (row[4] as String?).map { SearchText.words(ofPayload: $0) } ?? ""
+            for row in rows {
+                let text: String
+                switch Event.IDSpace(rawValue: row[2]) {
+                case .message: text = (row[3] as String?) ?? (row[4] as String?).map { SearchText.words(ofPayload: $0) } ?? ""
+                case .run: text = (row[4] as String?).map { SearchText.words(ofTurn: $0) } ?? ""
+                default: continue
+                }
                 guard !text.isEmpty else { continue }
                 try insert.execute(arguments: [row[0] as Int64, SearchText.scope(ProjectID(row[1])), SearchText.spaced(text)])
             }
@@ -94,6 +103,14 @@ enum SearchText {
         case 0x0E00...0x0EFF, 0x1000...0x109F, 0x1780...0x17FF, 0x3040...0x30FF, 0x3400...0x9FFF, 0xF900...0xFAFF, 0x20000...0x3FFFF: true
         default: false
         }
+    }
+
+    /// What was asked and answered, where a run's payload says so.
+    static func words(ofTurn payload: String) -> String {
+        let words = try? JSONDocument.read(Array(payload.utf8), isOurs: true) { json in
+            [json["question"]?.string, json["answer"]?.string].compactMap(\.self).joined(separator: " ")
+        }
+        return words ?? ""
     }
 
     /// The texts of content blocks, one after the other.

@@ -86,11 +86,11 @@ def track_error(thread):
     return ids
 
 
-def under_message(message, thread=None, in_metadata=False):
+def under_message(message, thread=None, in_metadata=False, question="Hello", answer="Hi!"):
     """A trace for a message that the browser sent: by its own ID, or named in metadata."""
     client = opik.Opik()
     fields = {"metadata": {"message_id": message}} if in_metadata else {"id": message}
-    trace = client.trace(name="turn", thread_id=thread, input={"question": "Hello"}, output={"answer": "Hi!"}, **fields)
+    trace = client.trace(name="turn", thread_id=thread, input={"question": question}, output={"answer": answer}, **fields)
     trace.span(name="llm-call", type="llm", model="gpt-4o").end()
     trace.end()
     return done(client, trace=trace.id)
