@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measures the vendors' doors: durable rate in batches, and the time of an answer at 200 requests a second.
 
-    scripts/bench-doors --url http://127.0.0.1:8787 --secret sk_… --public pk_… [--only otlp] [--seconds 10]
+    scripts/bench-doors.py --url http://127.0.0.1:8787 --secret sk_… [--only otlp] [--seconds 10]
 
 Every request is new (its IDs are), has a connection of its worker's own, and is counted only when it is answered as stored. At the
 end the ledger of the gateway must have as many events stored as were answered. Needs nothing but Python.
