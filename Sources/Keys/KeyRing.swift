@@ -148,6 +148,21 @@ public final class KeyRing: Service, Sendable {
         }
     }
 
+    /// Takes a project away, for a key of several.
+    public func delete(_ project: Project, by passage: Passage) async throws(Refusal) {
+        guard passage.opensSeveral, passage.lane == .secret else {
+            throw Refusal(
+                .laneForbidden, field: "key", "A key of one project can't take that project away; an operator can: `parley project delete`."
+            )
+        }
+        do {
+            try await store.deleteProject(project.number)
+            try await refresh()
+        } catch {
+            throw Refusal(.storeUnavailable)
+        }
+    }
+
     // MARK: keys that IDs are named with
 
     /// The texts that senders name a project's IDs with; empty for most projects.

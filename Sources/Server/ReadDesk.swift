@@ -28,6 +28,8 @@ struct ReadDesk: Desk {
         return first
     }
 
+    func deleteProject(_ project: Project) async throws(Refusal) { try await keys.delete(project, by: passage) }
+
     func write(_ items: [Parcel.Item], to project: Project) async -> [Verdict] {
         guard let access = keys.access(by: passage, in: project) else {
             return [Verdict](repeating: .dropped(Refusal(.projectUnknown)), count: items.count)

@@ -267,6 +267,27 @@ extension StoreContract {
                 try require(conversation.items[0].scores.isEmpty, "\(conversation.items[0].scores)")
             }
         },
+        Clause(sentence: "a project that is taken away leaves nothing, and its neighbour everything") { store, project in
+            let own = try await store.createProject(named: "gone-\(project.number)", settings: .init())
+            let key = KeyRecord(
+                id: "key_gone-\(own.number)", lane: .secret, scope: .project, project: own.number, digest: Array(own.id.utf8),
+                shown: "sk_…",
+                createdAt: Sample.noon)
+            try await store.insert(key)
+            let events = [
+                Sample.message(Sample.id(1), user: "u1", tags: ["a"]), Sample.runStart("run-1", parent: Sample.id(1)),
+                Sample.feedback("fb-1", on: Sample.id(1), .up),
+            ]
+            for project in [own, project] { _ = try await append(store, project, events) }
+            try await store.deleteProject(own.number)
+            try require(!(try await store.projects()).contains { $0.number == own.number }, "it is still listed")
+            try require(!(try await store.keys()).contains { $0.id == key.id }, "its key is still there")
+            try require(try await read(store, own) == nil, "its thread is still there")
+            try require(try await store.run("run-1", in: own.number) == nil, "its run is still there")
+            try require(try await store.events(after: 0, in: own.number, limit: 9).isEmpty, "its events are still there")
+            try require(try await store.outcomes(in: own.number, from: nil, to: nil).isEmpty, "its ledger is still there")
+            try require(try await read(store, project)?.items.first?.feedback.up == 1, "the neighbour lost something")
+        },
         Clause(sentence: "runs are listed by id, and by what their senders said besides") { store, project in
             for number in 0..<6 {
                 var part = Event.RunPart()

@@ -142,5 +142,6 @@ private struct WritingDesk: Desk {
     func runs(in project: Project, matching filter: RunFilter, limit: Int) async throws(Refusal) -> [JSONText] { [] }
     func projectOfRun(_ id: String) async throws(Refusal) -> Project? { project }
     func feedback(on target: String, in project: Project) async throws(Refusal) -> JSONText? { nil }
+    func deleteProject(_ project: Project) async throws(Refusal) {}
     func events(ofType type: String, in project: Project) async throws(Refusal) -> [JSONText] { [] }
 }

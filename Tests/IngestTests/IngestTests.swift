@@ -22,6 +22,7 @@ struct IngestTests {
         func createProject(named name: String, settings: Project.Settings) throws -> Project { throw ControlFailure.nameTaken(name) }
         func update(_ project: Project) {}
         func insert(_ key: KeyRecord) {}
+        func deleteProject(_ number: ProjectID) {}
         func revokeKey(_ id: String, at time: Timestamp) -> Bool { false }
         func keep(sealed: [UInt8], ofKey id: String) {}
         func giveNames(ofKey id: String, _ names: @escaping @Sendable (String) -> [String]) -> Bool { true }

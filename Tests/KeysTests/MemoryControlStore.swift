@@ -45,6 +45,12 @@ actor MemoryControlStore: ControlStore {
         revision += 1
     }
 
+    func deleteProject(_ number: ProjectID) {
+        byNumber[number] = nil
+        records.removeAll { $0.project == number }
+        revision += 1
+    }
+
     func revokeKey(_ id: String, at time: Timestamp) -> Bool {
         guard let index = records.firstIndex(where: { $0.id == id && $0.revokedAt == nil }) else { return false }
         records[index].revokedAt = time

@@ -45,6 +45,18 @@ struct PassageTests {
         #expect(try await store.projects().map(\.name).sorted() == ["new", "shop"])
     }
 
+    @Test("a project goes with its keys, and only at the word of a key of several")
+    func delete() async throws {
+        let shop = try await store.createProject(named: "shop", settings: .init())
+        let (wide, narrow) = (await key(.secret, .workspace, of: nil), await key(.secret, of: shop))
+        let ring = try await ring(nil)
+        await #expect(throws: Refusal.self) { try await ring.delete(shop, by: passage(ring, narrow.text)) }
+        #expect(try await store.projects().count == 1)
+        try await ring.delete(shop, by: passage(ring, wide.text))
+        #expect(try await store.projects().isEmpty)
+        #expect(throws: Refusal(.unknownKey, field: "key")) { try passage(ring, narrow.text) }
+    }
+
     @Test("a key in the body counts where the caller may write to its project")
     func keyInBody() async throws {
         let (shop, other) = (

@@ -190,5 +190,6 @@ final class FakeDesk: Desk {
     func runs(in project: Project, matching filter: RunFilter, limit: Int) async throws(Refusal) -> [JSONText] { [] }
     func projectOfRun(_ id: String) async throws(Refusal) -> Project? { nil }
     func feedback(on target: String, in project: Project) async throws(Refusal) -> JSONText? { votes[target] }
+    func deleteProject(_ project: Project) async throws(Refusal) {}
     func events(ofType type: String, in project: Project) async throws(Refusal) -> [JSONText] { [] }
 }

@@ -167,6 +167,7 @@ final class FakeDesk: Desk {
 
     func feedback(on target: String, in project: Project) async throws(Refusal) -> JSONText? { nil }
 
+    func deleteProject(_ project: Project) async throws(Refusal) {}
     func events(ofType type: String, in project: Project) async throws(Refusal) -> [JSONText] {
         events(in: project).filter { $0.event.type == type }.map { event, at in
             var writer = JSONWriter()

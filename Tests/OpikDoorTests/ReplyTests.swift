@@ -108,7 +108,6 @@ struct ReplyTests {
         for (method, path, body) in [
             (Entrance.Method.post, "/v1/private/traces/delete", #"{"ids":["a"]}"#), (.delete, "/v1/private/traces/a", ""),
             (.delete, "/v1/private/spans/a", ""), (.post, "/v1/private/traces/threads/delete", "{}"),
-            (.delete, "/v1/private/projects/prj_1", ""),
         ] {
             #expect(await caller.call(method, path, body).status == 501)
         }

@@ -99,6 +99,7 @@ final class StubStore: ConversationStore, QuarantineStore, OutcomeLedger, Contro
     func update(_ project: Project) async throws {}
     func keys() async throws -> [KeyRecord] { [] }
     func insert(_ key: KeyRecord) async throws {}
+    func deleteProject(_ number: ProjectID) async throws {}
     func revokeKey(_ id: String, at time: Timestamp) async throws -> Bool { false }
     func keep(sealed: [UInt8], ofKey id: String) async throws {}
     func giveNames(ofKey id: String, _ names: @escaping @Sendable (String) -> [String]) async throws -> Bool { true }

@@ -248,6 +248,13 @@ def test_a_workspace_key_writes_to_any_project(gateway):
     assert "404" in str(found["unknown"]) and "is ignored" not in log
 
 
+def test_a_project_is_deleted(gateway):
+    key = gateway.answer("key", "create", "--lane", "secret", "--scope", "workspace")["key"]
+    wait_until_known(gateway, key)
+    found, _ = sdk(gateway, key, "delete_project", name="opik-gone")
+    assert found == {"flushed": True, "beside": 1, "left": 404}
+
+
 def wait_until_known(gateway, key):
     deadline = time.monotonic() + 5
     while requests.post(f"{gateway.url}/api/v1/private/auth", headers={"Authorization": key}, timeout=5).status_code != 204:

@@ -32,6 +32,14 @@ extension Inquiry {
         return .made(project.id, at: "projects/\(project.id)")
     }
 
+    func deleteProject() async throws(Refusal) -> Reply {
+        guard let project = try await desk.projects().first(where: { $0.id == parameter || $0.name == parameter }) else {
+            throw Refusal(.projectUnknown)
+        }
+        try await desk.deleteProject(project)
+        return Reply(status: 204)
+    }
+
     private func name() throws(Refusal) -> String {
         try reading(request.body) { json throws(Refusal) in
             guard let name = json.nonEmptyText("name") else { throw Refusal(.missingField, field: "name", "name is required.") }

@@ -63,6 +63,7 @@ struct Inquiry {
         case .queue: try await queue()
         case .updateQueue: try await updateQueue()
         case .deleteQueues: try await deleteQueues()
+        case .deleteProject: try await deleteProject()
         case .addToQueue: try await changeItems(.add)
         case .removeFromQueue: try await changeItems(.remove)
 
@@ -79,8 +80,8 @@ struct Inquiry {
             }
         case .workspaces: .json { $0.field("workspaceNames", ["default"]) }
 
-        case .deleteTraces, .deleteTrace, .deleteSpan, .deleteThreads, .deleteProject:
-            OpikDoor.problem(501, "Traces, threads and projects can't be deleted over this API: what is recorded stays.")
+        case .deleteTraces, .deleteTrace, .deleteSpan, .deleteThreads:
+            OpikDoor.problem(501, "Traces and threads can't be deleted over this API: what is recorded stays.")
         case .startUpload, .completeUpload, .listAttachments:
             OpikDoor.problem(
                 404,

@@ -7,6 +7,8 @@ public protocol ControlStore: Sendable {
     /// Throws `ControlFailure.nameTaken` when there is one of that name.
     func createProject(named name: String, settings: Project.Settings) async throws -> Project
     func update(_ project: Project) async throws
+    /// Takes a project away: its keys at once, then all that was recorded in it, a stretch at a time.
+    func deleteProject(_ number: ProjectID) async throws
 
     func keys() async throws -> [KeyRecord]
     func insert(_ key: KeyRecord) async throws

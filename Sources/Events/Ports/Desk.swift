@@ -11,6 +11,9 @@ public protocol Desk: Sendable {
     /// Throws `project_unknown` unless it may be made.
     func project(_ name: String?, creating: Bool) async throws(Refusal) -> Project
 
+    /// Takes a project away with all that was recorded in it; only for a key that opens several.
+    func deleteProject(_ project: Project) async throws(Refusal)
+
     /// Admits and commits; one verdict an item, in order. Refused as a whole like any other parcel of the key.
     func write(_ items: [Parcel.Item], to project: Project) async -> [Verdict]
 
@@ -57,6 +60,7 @@ public struct NoDesk: Desk {
     public var now: Timestamp { Timestamp(microseconds: 0) }
     public func projects() async throws(Refusal) -> [Project] { [] }
     public func project(_ name: String?, creating: Bool) async throws(Refusal) -> Project { throw Refusal(.missingKey) }
+    public func deleteProject(_ project: Project) async throws(Refusal) { throw Refusal(.missingKey) }
     public func write(_ items: [Parcel.Item], to project: Project) async -> [Verdict] {
         [Verdict](repeating: .dropped(Refusal(.missingKey)), count: items.count)
     }

@@ -6,7 +6,7 @@ import Keys
 struct ProjectCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "project", abstract: "Make projects, and set what their keys may do.",
-        subcommands: [Create.self, List.self, Show.self, Set.self])
+        subcommands: [Create.self, List.self, Show.self, Set.self, Delete.self])
 
     /// What `create` and `set` share.
     struct Settings: ParsableArguments {
@@ -136,6 +136,31 @@ struct ProjectCommand: AsyncParsableCommand {
             try await data.folder.withStore { store in
                 let project = try await ProjectChoice(store).project(name)
                 if data.json { try Console.json { $0.project(project) } } else { try ProjectCommand.show(project) }
+            }
+        }
+    }
+
+    struct Delete: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Take a project away: its keys, and all that was recorded in it.",
+            discussion: "There is no way back but a backup. A running server refuses its keys within a second.")
+
+        @Argument(help: "The project, by name or ID.") var name: String
+        @Flag(help: "Do it; without this nothing is taken away.") var yes = false
+        @OptionGroup var data: DataOptions
+
+        func run() async throws {
+            try await data.folder.withStore { store in
+                let project = try await ProjectChoice(store).project(name)
+                guard yes else {
+                    throw Complaint("This would take \(project.name) away with all its conversations and keys. Say --yes to do it.")
+                }
+                try await store.deleteProject(project.number)
+                if data.json {
+                    try Console.json { $0.object { $0.field("deleted", project.name) } }
+                } else {
+                    try Console.line("\(project.name) is gone.")
+                }
             }
         }
     }

@@ -49,6 +49,30 @@ extension SQLiteStore {
         }
     }
 
+    public func deleteProject(_ number: ProjectID) async throws {
+        try await change { db in
+            try db.execute(sql: "DELETE FROM key WHERE project = ?", arguments: [number.number])
+            try db.execute(sql: "DELETE FROM project WHERE number = ?", arguments: [number.number])
+        }
+        // Nobody comes in any more; what is there goes in stretches, so that other projects' commits need not wait for all of it.
+        var isMore = true
+        while isMore {
+            isMore = try await pool.write { db in
+                try db.execute(
+                    sql: "DELETE FROM event WHERE sequence IN (SELECT sequence FROM event WHERE project = ? LIMIT 2000)",
+                    arguments: [number.number])
+                return db.changesCount > 0
+            }
+        }
+        for table in [
+            "run", "run_trace", "message_trace", "vote", "score", "comment", "alias", "thread_tag", "thread", "quarantine",
+            "quarantine_total",
+            "outcome", "person", "source",
+        ] {
+            try await pool.write { try $0.execute(sql: "DELETE FROM \(table) WHERE project = ?", arguments: [number.number]) }
+        }
+    }
+
     public func keys() async throws -> [KeyRecord] {
         try await pool.read { db in
             try Row.fetchAll(db, sql: "SELECT * FROM key ORDER BY created, id").map { row in

@@ -248,6 +248,21 @@ def projects(names):
     return {"flushed": flushed, **found}
 
 
+def delete_project(name):
+    """A project goes with all that is in it; the one beside it stays."""
+    client = opik.Opik()
+    for project in (name, name + "-beside"):
+        client.trace(name="turn", project_name=project, thread_id="t", input={"q": project}, output={"a": "b"})
+    flushed = client.flush(timeout=30)
+    client.rest_client.projects.delete_project_by_id(client.rest_client.projects.retrieve_project(name=name).id)
+    found = {"flushed": flushed, "beside": len(client.search_traces(project_name=name + "-beside"))}
+    try:
+        found["left"] = len(client.search_traces(project_name=name))
+    except Exception as error:
+        found["left"] = getattr(error, "status_code", str(error))
+    return found
+
+
 def refused():
     client = opik.Opik()
     client.trace(name="turn", input={"q": "hi"})
