@@ -50,11 +50,11 @@ class Gateway:
     def answer(self, *words):
         return json.loads(self.command(*words, "--json").stdout)
 
-    def start(self, *options):
+    def start(self, *options, env=None):
         words = [PARLEY, "serve", "--listen", f"127.0.0.1:{self.port}", "--data", self.folder, "--log-level", "warning", *options]
         if self.demo:
             words.append("--demo")
-        self.process = subprocess.Popen(words, stdout=self.log, stderr=subprocess.STDOUT)
+        self.process = subprocess.Popen(words, stdout=self.log, stderr=subprocess.STDOUT, env={**os.environ, **(env or {})})
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline:
             assert self.process.poll() is None, f"the gateway ended: {open(self.log.name).read()}"
