@@ -55,6 +55,12 @@ extension StoreContract {
         return Event(id: id, thread: thread, at: Sample.time(answer == nil ? 1 : 2), body: .run(part))
     }
 
+    /// The scores on the thread as they stand days later.
+    private static func standing(_ store: any Store, _ project: Project) async throws -> [String] {
+        let conversation = try await store.conversation("t-1", in: project, limit: 9, after: nil, now: Sample.time(3 * 86_400))
+        return conversation?.thread.scores.map { $0.name + ($0.isStale ? " stale" : "") } ?? []
+    }
+
     static let reconciliation: [Clause] = [
         Clause(sentence: "an id and its other names are one thing, whichever comes first") { store, project in
             let message = Sample.message(Sample.id(1), user: "u1")
@@ -238,10 +244,6 @@ extension StoreContract {
                     delivery.scoring = ScoringRule(rule: policy, inactiveAfterSeconds: own.settings.inactiveAfterSeconds)
                     return try await store.append([delivery])[0].map(\.name)
                 }
-                func standing() async throws -> [String] {
-                    let thread = try await store.conversation("t-1", in: own, limit: 9, after: nil, now: Sample.time(3 * day))?.thread
-                    return thread?.scores.map { $0.name + ($0.isStale ? " stale" : "") } ?? []
-                }
                 _ = try await say([Sample.message(Sample.id(1))], at: 0)
                 let early = try await say([score("s-1", .person, at: 5), score("s-2", .program, at: 5)], at: 5)
                 let allowed: [Project.Scoring: [Verdict.Name]] = [
@@ -250,11 +252,11 @@ extension StoreContract {
                 try require(early == allowed[policy]!, "\(policy), active: \(early)")
                 let late = try await say([score("s-3", .person, at: day), score("s-4", .program, at: day)], at: day)
                 try require(late == [.stored, .stored], "\(policy), inactive: \(late)")
-                let scored = try await standing()
+                let scored = try await standing(store, own)
                 try require(scored == ["person", "program"], "\(policy), scored: \(scored)")
                 _ = try await say([Sample.message(Sample.id(2), at: 2 * day)], at: 2 * day)
                 let stay: [Project.Scoring: [String]] = [.review: ["program stale"], .open: ["person", "program"], .strict: []]
-                let left = try await standing()
+                let left = try await standing(store, own)
                 try require(left == stay[policy]!, "\(policy), gone on: \(left)")
             }
         },
