@@ -71,6 +71,7 @@ struct DoorRoute: Sendable {
                 return try await door.answer(asked, at: desk(passage, entrance.transport))
             }
             let parcel = try door.decode(asked)
+            if parcel.destinations.isEmpty, let passage, passage.project == nil { throw Refusal(.projectRequired, field: "project") }
             let verdicts = await deliver(parcel, from: passage, receivedAt: asked.receivedAt)
             counters.count(verdicts)
             return door.reply(to: verdicts, of: parcel, for: asked).raised(by: verdicts)
