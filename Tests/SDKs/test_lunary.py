@@ -23,8 +23,7 @@ from fake_openai import ANSWER, FakeOpenAI  # noqa: E402
 HERE = Path(__file__).parent
 CAPTURES = HERE.parent / "LunaryDoorTests" / "Captures"
 
-pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("lunary") is None, reason="needs Tests/SDKs/requirements-lunary.txt")
+assert importlib.util.find_spec("lunary"), "install Tests/SDKs/requirements-lunary.txt first: scripts/test --only sdks does"
 
 
 def new_id():

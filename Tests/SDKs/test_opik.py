@@ -18,7 +18,7 @@ PYTHON = os.environ.get("OPIK_PYTHON", sys.executable)
 STEPS = Path(__file__).resolve().parent / "scripts" / "opik_steps.py"
 
 if subprocess.run([PYTHON, "-c", "import importlib.util as u, sys; sys.exit(u.find_spec('opik') is None)"]).returncode != 0:
-    pytest.skip("the opik package is not installed (requirements-opik.txt)", allow_module_level=True)
+    raise ImportError("install Tests/SDKs/requirements-opik.txt first: scripts/test --only sdks does")
 
 
 def sdk(gateway, key, step, project="Default Project", prefix="/api", **arguments):
