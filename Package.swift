@@ -4,7 +4,8 @@ import PackageDescription
 // The house, floor by floor. A room may import the rooms named in its own line and no others:
 // `swift build --explicit-target-dependency-import-check error` refuses the rest (scripts/test runs it).
 //
-// System libraries: Debian and Ubuntu `apt-get install libsimdjson-dev libsqlite3-dev zlib1g-dev`, macOS `brew install simdjson sqlite`.
+// System libraries: Debian and Ubuntu `apt-get install libsimdjson-dev libsqlite3-dev zlib1g-dev
+// libcmark-gfm-dev libcmark-gfm-extensions-dev`, macOS `brew install simdjson sqlite cmark-gfm`.
 
 var strict: [SwiftSetting] = [
     .swiftLanguageMode(.v6),
@@ -101,6 +102,7 @@ let package = Package(
             name: "SQLiteStore",
             dependencies: [
                 "Events", "Conversations",
+                .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "GRDB", package: "GRDB.swift"),
                 .product(name: "GRDBSQLite", package: "GRDB.swift"),
                 .product(name: "Logging", package: "swift-log"),
@@ -109,11 +111,16 @@ let package = Package(
             swiftSettings: strict),
 
         // What people see.
+        .systemLibrary(
+            name: "CMarkGFM", pkgConfig: "libcmark-gfm",
+            providers: [.apt(["libcmark-gfm-dev", "libcmark-gfm-extensions-dev"]), .brew(["cmark-gfm"])]),
         .target(
             name: "Review",
             dependencies: [
-                "Events", "Conversations",
+                "CMarkGFM", "CZlib", "Events", "Conversations",
                 .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "CryptoExtras", package: "swift-crypto"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "Logging", package: "swift-log"),

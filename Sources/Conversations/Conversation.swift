@@ -29,6 +29,30 @@ public struct ThreadSummary: Sendable, Equatable {
     public var down: Int
     public var scores: [Score]
     public var comments: [Comment]
+    /// Who reviewed it since its last activity, and when.
+    public var reviewed: Reviewed?
+    /// Whether the one who asked has seen its last activity; nil where nobody in particular asked.
+    public var isSeen: Bool?
+    /// Runs that failed, and messages whose words differ from what their run produced.
+    public var errors = 0
+    public var findings = 0
+    /// Scores that were taken off when the conversation went on; only where a conversation is read, not in lists.
+    public var removedScores: [RemovedScore] = []
+    /// When it becomes inactive by itself; nil where it is or was closed.
+    public var closesAt: Timestamp?
+
+    public struct Reviewed: Sendable, Equatable {
+        public var by: String
+        public var at: Timestamp
+        public init(by: String, at: Timestamp) { (self.by, self.at) = (by, at) }
+    }
+
+    /// A score that no longer stands, and the activity that took it off.
+    public struct RemovedScore: Sendable, Equatable {
+        public var score: Score
+        public var removedAt: Timestamp
+        public init(score: Score, removedAt: Timestamp) { (self.score, self.removedAt) = (score, removedAt) }
+    }
 
     public init(
         id: String, number: Int64 = 0, status: Event.ThreadPatch.Status, user: Event.User?, tags: [String], metadata: JSONText?,
@@ -77,6 +101,8 @@ public struct ConversationItem: Sendable, Equatable {
     public var runs: [RunNode]
     /// The run whose words these are, where no message with them was sent.
     public var derivedFrom: String?
+    /// Whether what the page displayed is what its run produced; nil where nothing can be said.
+    public var confirmation: Confirmation?
 
     public init(
         event: Event, at: Timestamp, receivedAt: Timestamp, provenance: Provenance, feedback: FeedbackSummary = FeedbackSummary(),

@@ -28,10 +28,12 @@ public struct Vote: Sendable, Equatable {
         self.commentEvent = commentEvent ?? event
     }
 
-    /// P-FB-2: who votes is the named user; without a name it is the thread, which belongs to one visitor.
+    /// P-FB-2: who votes is the reviewer or the named user; without a name it is the thread, which belongs to one visitor.
     public init?(_ event: Event, at: Timestamp) {
         guard case .feedback(let feedback) = event.body else { return nil }
-        let voter = event.user.map { "user:" + $0.id } ?? event.thread.map { "thread:" + $0 } ?? "anonymous"
+        let voter =
+            feedback.author.map { "reviewer:" + $0 } ?? event.user.map { "user:" + $0.id } ?? event.thread.map { "thread:" + $0 }
+            ?? "anonymous"
         self.init(target: feedback.target, voter: voter, thumb: feedback.thumb, comment: feedback.comment, at: at, event: event.id)
         // What it leaves as it was it said at no time.
         let never = Timestamp(microseconds: 0)
@@ -120,6 +122,13 @@ public struct Score: Sendable, Equatable {
     }
 }
 
+extension Score {
+    /// The scores on a conversation that its project's policy took off, once it was active last at `activeAt`.
+    public static func removed(_ scores: [Score], activeAt: Timestamp, under policy: Project.Scoring) -> [Score] {
+        scores.filter { !$0.isRemoved && $0.at < activeAt && (policy == .strict || (policy == .review && $0.judge == .person)) }
+    }
+}
+
 /// A remark on a thread, message or run, as it reads now.
 public struct Comment: Sendable, Equatable {
     public var id: String
@@ -128,6 +137,8 @@ public struct Comment: Sendable, Equatable {
     public var author: String?
     public var at: Timestamp
     public var changedAt: Timestamp
+    /// Remarks on this one, oldest first.
+    public var replies: [Comment] = []
 
     public init(id: String, target: String, text: String, author: String?, at: Timestamp, changedAt: Timestamp) {
         self.id = id

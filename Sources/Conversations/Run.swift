@@ -99,6 +99,9 @@ public struct Run: Sendable, Equatable {
     /// Whether it is a whole turn of its thread: what a user said, or what was answered.
     public var isTurn: Bool { thread != nil && (question != nil || answer != nil) }
 
+    /// Whose messages a turn tells of.
+    public var turnRoles: [Event.Role] { (question == nil ? [] : [.user]) + (answer == nil ? [] : [.assistant]) }
+
     /// When a turn moves its thread, by its parts in any order: at their starts, and where a part with words tells none, at its end.
     public static func turnTimes(of parts: some Sequence<Part>) -> [Timestamp] {
         parts.compactMap { part in

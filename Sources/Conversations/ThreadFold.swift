@@ -20,10 +20,12 @@ public struct ThreadFold: Sendable, Equatable {
     public var messageCount = 0
     /// The bits of `Event.Role` seen, by position in `allCases`.
     public var roles = 0
+    /// Where its messages came from, by `bit(of:)`.
+    public var provenances = 0
     public var firstMessage: Place?
     public var lastMessage: Place?
     public var firstAt: Timestamp?
-    /// The latest message or custom event; votes, scores and runs do not move a thread up the list.
+    /// The latest message or custom event; what is said of a thread (its status, tags, votes, scores) does not move it up the list.
     public var lastAt: Timestamp?
     /// The user the thread's earliest event named.
     public var user: Latest<String>?
@@ -39,14 +41,16 @@ public struct ThreadFold: Sendable, Equatable {
     /// Whether anything was folded in.
     public var isEmpty: Bool { firstAt == nil }
 
-    public mutating func apply(_ event: Event, at: Timestamp) {
+    /// - Parameter provenance: how far the sender is known, where that matters.
+    public mutating func apply(_ event: Event, at: Timestamp, from provenance: Provenance? = nil) {
         let place = Place(at: at, id: event.id)
         firstAt = min(firstAt ?? at, at)
         if let name = event.user?.id, user.map({ (place, name) < ($0.place, $0.value) }) ?? true { user = Latest(name, place) }
         switch event.body {
         case .message(let message):
             messageCount += 1
-            roles |= 1 << Event.Role.allCases.firstIndex(of: message.role)!
+            roles |= Self.bit(of: message.role)
+            if let provenance { provenances |= Self.bit(of: provenance) }
             firstMessage = min(firstMessage ?? place, place)
             lastMessage = max(lastMessage ?? place, place)
             lastAt = max(lastAt ?? at, at)
@@ -56,8 +60,6 @@ public struct ThreadFold: Sendable, Equatable {
             for tag in patch.untag { set(tag, false, place) }
             if let new = patch.status, status.map({ $0.place < place }) ?? true { status = Latest(new, place) }
             if let new = event.metadata, metadata.map({ $0.place < place }) ?? true { metadata = Latest(new, place) }
-            // Closing a thread is no activity of it, nor is taking tags off.
-            if patch.status == nil, patch.untag.isEmpty { lastAt = max(lastAt ?? at, at) }
         case .event, .other:
             lastAt = max(lastAt ?? at, at)
         default: break
@@ -69,9 +71,12 @@ public struct ThreadFold: Sendable, Equatable {
         tags[tag] = Latest(isOn, place)
     }
 
-    /// A run of the thread turned out to be a turn of it.
-    public mutating func applyTurn(at: Timestamp) {
+    /// A run of the thread turned out to be a turn of it, with what was asked or answered or both.
+    public mutating func applyTurn(at: Timestamp, roles: [Event.Role] = []) {
         hasTurns = true
+        for role in roles { self.roles |= Self.bit(of: role) }
+        // Only a backend tells of runs.
+        provenances |= Self.bit(of: .verified)
         firstAt = min(firstAt ?? at, at)
         lastAt = max(lastAt ?? at, at)
     }
@@ -80,6 +85,7 @@ public struct ThreadFold: Sendable, Equatable {
     public mutating func merge(_ other: ThreadFold) {
         messageCount += other.messageCount
         roles |= other.roles
+        provenances |= other.provenances
         firstMessage = [firstMessage, other.firstMessage].compactMap(\.self).min()
         lastMessage = [lastMessage, other.lastMessage].compactMap(\.self).max()
         firstAt = [firstAt, other.firstAt].compactMap(\.self).min()
@@ -92,6 +98,14 @@ public struct ThreadFold: Sendable, Equatable {
     }
 
     public static func bit(of role: Event.Role) -> Int { 1 << Event.Role.allCases.firstIndex(of: role)! }
+
+    public static func bit(of provenance: Provenance) -> Int {
+        switch provenance {
+        case .verified: 1
+        case .claimed: 2
+        case .anonymous: 4
+        }
+    }
 }
 
 /// A user's properties: field by field, what the latest event said; absence never erases.

@@ -162,5 +162,5 @@ extension Event.Message {
 
 extension String {
     /// Without spaces around it, and with one where there are several.
-    fileprivate var collapsed: String { split(whereSeparator: \.isWhitespace).joined(separator: " ") }
+    var collapsed: String { split(whereSeparator: \.isWhitespace).joined(separator: " ") }
 }

@@ -49,6 +49,8 @@ public struct Admission: Sendable {
         case .comment:
             return Refusal(
                 .laneForbidden, field: "type", "A public key may not write remarks; send them from a backend with the secret key.")
+        case .feedback(let feedback) where feedback.author != nil:
+            return Refusal(.laneForbidden, field: "author", "A public key may not vote in a reviewer's name.")
         case .other(type: "queue"):
             return Refusal(
                 .laneForbidden, field: "type", "A public key may not change queues; send it from a backend with the secret key.")

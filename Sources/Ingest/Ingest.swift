@@ -62,6 +62,19 @@ public struct Ingest: Sendable {
         }
     }
 
+    /// Admits and commits what a signed-in person says of a conversation, under the rules of the backend's lane; no quota of a key
+    /// counts it.
+    /// - Parameter author: the name of record that stands where other events have their key's.
+    public func accept(_ events: [Event], from author: String, in project: Project, receivedAt: Timestamp) async -> [Verdict] {
+        let source = Source(project: project.number, key: author, lane: .secret, transport: .review)
+        let scoring = ScoringRule(rule: project.settings.scoring, inactiveAfterSeconds: project.settings.inactiveAfterSeconds)
+        return await withCheckedContinuation { continuation in
+            deliver(Parcel(items: events.map { .event($0) }), from: source, lane: .secret, scoring: scoring, receivedAt: receivedAt) {
+                continuation.resume(returning: $0)
+            }
+        }
+    }
+
     /// What the IDs in an event are called by those who name them with a key. Where the sender does so itself, only a message's own
     /// ID may be one as it was given.
     private func names(in event: Event, whole: Bool, naming keys: [String]) -> [IDNames] {

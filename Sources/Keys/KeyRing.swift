@@ -238,13 +238,13 @@ public final class KeyRing: Service, Sendable {
         return project
     }
 
-    /// The project a secret key reads. P-LANE-4: a public key is in every page, and reads nothing.
-    public func read(with key: String, project: String?) -> Result<Project, Refusal> {
+    /// The project a secret key reads, and the key's name of record. P-LANE-4: a public key is in every page, and reads nothing.
+    public func read(with key: String, project: String?) -> Result<(project: Project, key: String), Refusal> {
         if let text = try? KeyText(reading: key), text.lane == .public {
             return .failure(
                 Refusal(.laneForbidden, field: "key", "A public key reads nothing; send the project's secret key from a backend."))
         }
-        return open(Knock(key: key, origin: .missing, address: "", project: project)).map(\.project)
+        return open(Knock(key: key, origin: .missing, address: "", project: project)).map { ($0.project, $0.key.id) }
     }
 
     private func refusal(of key: KeyRecord) -> Refusal? {

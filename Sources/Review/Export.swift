@@ -9,20 +9,21 @@ extension Review {
     /// `GET /v1/export`: whole conversations, streamed.
     @Sendable func export(_ request: Request, _ parameters: Parameters) async throws -> Response {
         let query = Query(request)
-        let project = try await project(of: request, query)
+        let (project, reader) = try await entry(of: request, query)
         let format: Export.Format = try query.choice("format", of: Export.Format.allCases) ?? .jsonl
-        let filter = try ThreadFilter(query)
+        let filter = try ThreadFilter(query, viewer: reader.member)
         return try await Export(store: store, project: project, filter: filter, format: format, now: clock.now()).response(logger: logger)
     }
 }
 
 /// A walk over all conversations that match a filter, written out as it goes.
 ///
-/// JSON lines hold an item each, with its thread's ID; CSV a row for each message or event (RFC 4180). Holds one page of
+/// JSON lines hold a thread's summary and then an item each, with the thread's ID; CSV a row for each message or event (RFC 4180);
+/// `chat` a conversation a line, in the shape that chat APIs and their data sets have (`{"messages":[{"role","content"}]}`). Holds one page of
 /// threads and one of items at a time; a slow reader slows the walk. Threads come by their latest activity: one that is
 /// written to while the walk goes on moves to the front and may be missing; `from` fetches it later.
 public struct Export: Sendable {
-    public enum Format: String, CaseIterable, Sendable { case jsonl, csv }
+    public enum Format: String, CaseIterable, Sendable { case jsonl, csv, chat }
 
     let store: any ConversationStore
     let project: Project
@@ -61,6 +62,12 @@ public struct Export: Sendable {
             for thread in page.items {
                 count += 1
                 var cursor: String?
+                if format == .jsonl {
+                    chunk += Self.line(thread.id) {
+                        $0.field("type", "thread"); $0.key("summary"); $0.summary(thread)
+                    }
+                }
+                var chat = ChatLine(thread)
                 // The first page carries them; they belong behind the last item.
                 var looseRuns: [RunNode] = []
                 repeat {
@@ -69,7 +76,11 @@ public struct Export: Sendable {
                     guard let part = try await conversation(thread.id, after: cursor) else { break }
                     if cursor == nil { looseRuns = part.looseRuns }
                     for item in part.items {
-                        chunk += bytes(of: item, in: thread.id)
+                        switch format {
+                        case .jsonl: chunk += Self.line(thread.id) { $0.members(of: item) }
+                        case .csv: chunk += CSV.row(of: item, in: thread)
+                        case .chat: chunk += chat.piece(item)
+                        }
                         if chunk.count >= Self.chunkBytes {
                             try await take(chunk, count)
                             chunk = []
@@ -77,6 +88,7 @@ public struct Export: Sendable {
                     }
                     cursor = part.next
                 } while cursor != nil
+                if format == .chat { chunk += chat.end() }
                 // A run that hangs under no message is a line of its own; a table of messages has no place for it.
                 for run in looseRuns where format == .jsonl {
                     chunk += Self.line(thread.id) {
@@ -89,13 +101,6 @@ public struct Export: Sendable {
         }
         if !chunk.isEmpty { try await take(chunk, count) }
         return count
-    }
-
-    private func bytes(of item: ConversationItem, in thread: String) -> [UInt8] {
-        switch format {
-        case .jsonl: Self.line(thread) { $0.members(of: item) }
-        case .csv: Array(CSV.row(of: item, in: thread))
-        }
     }
 
     private static func line(_ thread: String, _ write: (inout JSONWriter) -> Void) -> [UInt8] {
@@ -122,7 +127,8 @@ extension Export {
     /// on the way cuts it short without its end, so that a client can't take a part for the whole.
     func response(logger: Logger) async throws -> Response {
         let first = try await threads(after: nil)
-        var headers = HTTPFields.api(contentType: format == .csv ? "text/csv; charset=utf-8; header=present" : "application/x-ndjson")
+        var headers = HTTPFields.api(
+            contentType: format == .csv ? "text/csv; charset=utf-8; header=present" : "application/x-ndjson")
         headers[.contentDisposition] = "attachment; filename=\"\(fileName)\""
         return Response(
             status: .ok, headers: headers,
@@ -145,6 +151,6 @@ extension Export {
             scalar.isASCII && (scalar.properties.isAlphabetic || ("0"..."9").contains(scalar) || "-_".unicodeScalars.contains(scalar))
                 ? Character(scalar) : "-"
         }
-        return "parley-\(String(plain)).\(format.rawValue)"
+        return "parley-\(String(plain)).\(format == .chat ? "chat.jsonl" : format.rawValue)"
     }
 }

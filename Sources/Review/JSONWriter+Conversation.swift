@@ -21,11 +21,13 @@ extension JSONWriter {
             }
             writer.scores(thread.scores)
             writer.comments(thread.comments)
+            writer.marks(on: thread)
         }
     }
 
     /// A stretch of a thread.
-    public mutating func members(of conversation: Conversation) {
+    /// - Parameter project: whose rules hold, where a person reads it.
+    public mutating func members(of conversation: Conversation, _ rendering: Rendering = .plain, under project: Project? = nil) {
         let thread = conversation.thread
         key("thread")
         object { writer in
@@ -36,15 +38,29 @@ extension JSONWriter {
             writer.field("lastAt", thread.lastAt)
             writer.scores(thread.scores)
             writer.comments(thread.comments)
+            writer.marks(on: thread)
+            writer.key("removedScores")
+            writer.array(thread.removedScores) { writer, removed in
+                writer.object { writer in
+                    writer.members(of: removed.score)
+                    writer.field("removedAt", removed.removedAt)
+                    writer.field("why", "reactivated")
+                }
+            }
+            writer.field(orNull: "closes", thread.closesAt)
+            if let project {
+                writer.field("scoring", project.settings.scoring.rawValue)
+                writer.field("inactiveAfterSeconds", project.settings.inactiveAfterSeconds)
+            }
         }
         key("items")
-        array(conversation.items) { writer, item in writer.object { $0.members(of: item) } }
+        array(conversation.items) { writer, item in writer.object { $0.members(of: item, rendering) } }
         runs(conversation.looseRuns)
         field(orNull: "next", conversation.next)
     }
 
     /// A message or a custom event.
-    public mutating func members(of item: ConversationItem) {
+    public mutating func members(of item: ConversationItem, _ rendering: Rendering = .plain) {
         let event = item.event
         field("type", event.type)
         field("id", event.id)
@@ -60,9 +76,20 @@ extension JSONWriter {
         case .text(let text): field("content", text)
         case .blocks(let blocks): field("content", blocks)
         }
+        nodes(of: message, rendering)
         field("at", item.at)
         field("receivedAt", item.receivedAt)
         field("provenance", item.provenance.rawValue)
+        switch item.confirmation {
+        case .confirmed?: field("confirmation", "confirmed"); key("finding"); null()
+        case .differs(let run, let produced)?:
+            field("confirmation", "differs")
+            key("finding")
+            object {
+                $0.field("run", run); $0.field("produced", produced)
+            }
+        case nil: key("confirmation"); null(); key("finding"); null()
+        }
         field(orNull: "derivedFrom", item.derivedFrom)
         user(event.user)
         field("tags", message.tags)
@@ -159,6 +186,9 @@ extension JSONWriter {
         array(feedback.votes) { writer, vote in
             writer.object { writer in
                 writer.field("voter", vote.voter)
+                let parts = vote.voter.split(separator: ":", maxSplits: 1)
+                writer.field("by", parts.first.map(String.init) ?? "anonymous")
+                writer.field(orNull: "name", parts.count > 1 ? String(parts[1]) : nil)
                 writer.field(orNull: "thumb", vote.thumb?.rawValue)
                 writer.field(orNull: "comment", vote.comment)
                 writer.field("at", vote.changedAt)
@@ -166,8 +196,23 @@ extension JSONWriter {
         }
     }
 
-    private mutating func comments(_ comments: [Comment]) {
-        key("comments")
+    /// What reviewers left on a thread, and what is there to find.
+    private mutating func marks(on thread: ThreadSummary) {
+        key("reviewed")
+        if let reviewed = thread.reviewed {
+            object {
+                $0.field("by", reviewed.by); $0.field("at", reviewed.at)
+            }
+        } else {
+            null()
+        }
+        field(orNull: "seen", thread.isSeen)
+        field("errors", thread.errors)
+        field("findings", thread.findings)
+    }
+
+    mutating func comments(_ comments: [Comment], _ name: String = "comments") {
+        key(name)
         array(comments) { writer, comment in
             writer.object { writer in
                 writer.field("id", comment.id)
@@ -175,24 +220,25 @@ extension JSONWriter {
                 writer.field(orNull: "author", comment.author)
                 writer.field("at", comment.at)
                 writer.field("changedAt", comment.changedAt)
+                writer.comments(comment.replies, "replies")
             }
         }
     }
 
-    private mutating func scores(_ scores: [Score]) {
+    mutating func scores(_ scores: [Score]) {
         key("scores")
-        array(scores) { writer, score in
-            writer.object { writer in
-                writer.field("name", score.name)
-                writer.field(orNull: "value", score.value)
-                writer.field(orNull: "category", score.category)
-                writer.field(orNull: "reason", score.reason)
-                writer.field("author", score.author)
-                writer.field("judge", score.judge.rawValue)
-                writer.field("at", score.at)
-                writer.field("stale", score.isStale)
-            }
-        }
+        array(scores) { writer, score in writer.object { $0.members(of: score) } }
+    }
+
+    private mutating func members(of score: Score) {
+        field("name", score.name)
+        field(orNull: "value", score.value)
+        field(orNull: "category", score.category)
+        field(orNull: "reason", score.reason)
+        field("author", score.author)
+        field("judge", score.judge.rawValue)
+        field("at", score.at)
+        field("stale", score.isStale)
     }
 
     private mutating func runs(_ nodes: [RunNode]) {

@@ -7,16 +7,20 @@ import NIOCore
 struct PageFile: Sendable {
     let name: String
     private let body: ByteBuffer
+    /// The same compressed, where that is smaller.
+    private let packed: ByteBuffer?
     private let headers: HTTPFields
     private let tag: String
 
     init(_ name: String, _ bytes: [UInt8]) {
         self.name = name
         body = ByteBuffer(bytes: bytes)
+        packed = Gzip.compressed(bytes).flatMap { $0.count < bytes.count ? ByteBuffer(bytes: $0) : nil }
         tag = "\"" + SHA256.hash(data: bytes).prefix(16).map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined() + "\""
         headers = [
             .contentType: Self.contentType(of: name),
             .eTag: tag,
+            .vary: "Accept-Encoding",
             // Kept, but asked about each time: a new binary shows at once.
             .cacheControl: "no-cache",
             // Only our own files run, nothing is loaded from elsewhere or framed, and no text becomes markup or script.
@@ -36,7 +40,20 @@ struct PageFile: Sendable {
             headers[.contentType] = nil
             return Response(status: .notModified, headers: headers)
         }
-        return Response(status: .ok, headers: headers, body: ResponseBody(byteBuffer: body))
+        guard let packed, takesGzip(request.headers[.acceptEncoding]) else {
+            return Response(status: .ok, headers: headers, body: ResponseBody(byteBuffer: body))
+        }
+        var headers = headers
+        headers[.contentEncoding] = "gzip"
+        return Response(status: .ok, headers: headers, body: ResponseBody(byteBuffer: packed))
+    }
+
+    /// RFC 9110, section 12.5.3; with a weight of nothing it is refused.
+    private func takesGzip(_ header: String?) -> Bool {
+        (header ?? "").lowercased().split(separator: ",").contains { entry in
+            let parts = entry.split(separator: ";").map { $0.filter { $0 != " " } }
+            return parts.first == "gzip" && !parts.dropFirst().contains { $0.hasPrefix("q=0") && !$0.contains { ("1"..."9").contains($0) } }
+        }
     }
 
     /// RFC 9110, section 13.1.2: a list, compared weakly.

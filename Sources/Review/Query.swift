@@ -30,6 +30,23 @@ struct Query: Sendable {
         return number
     }
 
+    func number(_ name: String, _ range: ClosedRange<Int>) throws(Refusal) -> Int? {
+        guard let text = self[name] else { return nil }
+        guard let number = Int(text), range.contains(number) else {
+            throw .parameter(name, "must be a whole number from \(range.lowerBound) to \(range.upperBound)")
+        }
+        return number
+    }
+
+    func flag(_ name: String) throws(Refusal) -> Bool? {
+        switch self[name] {
+        case nil: nil
+        case "true"?: true
+        case "false"?: false
+        default: throw .parameter(name, "must be true or false")
+        }
+    }
+
     func time(_ name: String) throws(Refusal) -> Timestamp? {
         guard let text = self[name] else { return nil }
         // A `+` that was not escaped arrives as a space, and only a zone has one behind the time.

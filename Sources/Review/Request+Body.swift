@@ -33,3 +33,16 @@ extension Request {
         }
     }
 }
+
+extension JSONValue {
+    /// A list of strings, or a refusal that names the field.
+    func strings(_ field: String) throws(Refusal) -> [String] {
+        var list: [String] = []
+        var isRight = kind == .array
+        forEachElement { element in
+            if let text = element.string { list.append(text) } else { isRight = false }
+        }
+        guard isRight else { throw Refusal(.badRequest, field: field, "The field `\(field)` must be a list of strings.") }
+        return list
+    }
+}

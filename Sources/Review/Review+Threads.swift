@@ -6,8 +6,8 @@ extension Review {
     /// `GET /v1/threads`: the list, newest activity first.
     @Sendable func threads(_ request: Request, _ parameters: Parameters) async throws -> Response {
         let query = Query(request)
-        let project = try await project(of: request, query)
-        let (filter, limit) = (try ThreadFilter(query), try query.limit(default: 50))
+        let (project, reader) = try await entry(of: request, query)
+        let (filter, limit) = (try ThreadFilter(query, viewer: reader.member), try query.limit(default: 50))
         let page = try await paging {
             try await store.threads(in: project, matching: filter, limit: limit, after: query["cursor"], now: clock.now())
         }
@@ -15,6 +15,7 @@ extension Review {
             writer.key("threads")
             writer.array(page.items) { $0.summary($1) }
             writer.field(orNull: "next", page.next)
+            writer.field("isPartial", page.isPartial)
         }
     }
 
@@ -28,19 +29,22 @@ extension Review {
             try await store.conversation(parameters.id, in: project, limit: limit, after: query["cursor"], now: clock.now())
         }
         guard let conversation else { throw Refusal(.notFound, "There is no thread of that ID in this project.") }
-        return .json { $0.members(of: conversation) }
+        let style = try Rendering(query)
+        return .json { $0.members(of: conversation, style, under: project) }
     }
 
     /// `GET /v1/messages/{id}`.
     @Sendable func message(_ request: Request, _ parameters: Parameters) async throws -> Response {
-        let project = try await project(of: request, Query(request))
+        let query = Query(request)
+        let project = try await project(of: request, query)
+        let style = try Rendering(query)
         guard let item = try await store.message(parameters.id, in: project.number) else {
             throw Refusal(.notFound, "There is no message of that ID in this project.")
         }
         return .json { writer in
             writer.key("message")
             writer.object { writer in
-                writer.members(of: item)
+                writer.members(of: item, style)
                 writer.field(orNull: "thread", item.event.thread)
             }
         }

@@ -29,7 +29,7 @@ public struct Ticket: Sendable, Equatable, CustomStringConvertible {
     /// - Parameter base: where the gateway is, like `http://127.0.0.1:8787`.
     public func link(at base: String) -> String { base + "/ui/#signin=" + text }
 
-    private static func base64URL(_ bytes: [UInt8]) -> String {
+    static func base64URL(_ bytes: [UInt8]) -> String {
         let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_".utf8)
         var text: [UInt8] = []
         var bits: UInt32 = 0

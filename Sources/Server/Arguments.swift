@@ -1,6 +1,7 @@
 import ArgumentParser
 import Conversations
 import Events
+import Review
 
 // What people write on the command line, read into our own words.
 
@@ -116,17 +117,22 @@ struct ThreadFilterOptions: ParsableArguments {
     var to: Moment?
     @Option(help: "The status.")
     var status: Event.ThreadPatch.Status?
+    @Option(
+        help: ArgumentHelp(
+            "Any of the filters of the review page's address, as they stand in it: 'provenance=differs&score=quality<0.5'.",
+            valueName: "parameters"))
+    var filter: String?
 
-    func filter(now: Timestamp) -> ThreadFilter {
-        var filter = ThreadFilter()
-        filter.words = words
-        filter.user = user
-        filter.tag = tag
-        filter.role = role
-        filter.feedback = feedback
-        filter.from = from?.before(now)
-        filter.to = to?.before(now)
-        filter.status = status
+    func filter(now: Timestamp) throws -> ThreadFilter {
+        var filter = try filter.map { try ThreadFilter(parameters: $0) } ?? ThreadFilter()
+        filter.words = words ?? filter.words
+        filter.user = user ?? filter.user
+        filter.tag = tag ?? filter.tag
+        filter.role = role ?? filter.role
+        filter.feedback = feedback ?? filter.feedback
+        filter.from = from?.before(now) ?? filter.from
+        filter.to = to?.before(now) ?? filter.to
+        filter.status = status ?? filter.status
         return filter
     }
 }

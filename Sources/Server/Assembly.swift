@@ -105,14 +105,13 @@ struct Assembly: Sendable {
         }
         Review(
             store: store, authenticator: ReadAuthority(keys: keys),
-            replay: { [store, ingest] items, _ in
-                try await QuarantineReplay(store: store, ingest: ingest).replay(items).map(\.verdict)
-            }, clock: clock, logger: logger
+            office: ReviewOffice(store: store, ingest: ingest, keys: keys, clock: clock), clock: clock, logger: logger
         ).addRoutes(to: router)
 
         var group = ServiceGroupConfiguration(
             services: [
-                keys, Upkeep(store: store), NameKeeper(keys: keys, schemes: Self.schemes, logger: logger), commits,
+                keys, Upkeep(store: store), NameKeeper(keys: keys, schemes: Self.schemes, logger: logger),
+                Retention(store: store, clock: clock, logger: logger), commits,
                 gateway.service(router: router, onRunning: onRunning),
             ],
             gracefulShutdownSignals: [.sigint, .sigterm],

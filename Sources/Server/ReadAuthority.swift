@@ -6,7 +6,7 @@ import Review
 struct ReadAuthority: ReadAuthenticator {
     let keys: KeyRing
 
-    func reader(bearer key: String, project: String?) async -> Result<Project, Refusal> {
+    func reader(bearer key: String, project: String?) async -> Result<(project: Project, key: String), Refusal> {
         keys.read(with: key, project: project)
     }
 }

@@ -290,6 +290,34 @@ extension StoreContract {
             try require(try await store.outcomes(in: own.number, from: nil, to: nil).isEmpty, "its ledger is still there")
             try require(try await read(store, project)?.items.first?.feedback.up == 1, "the neighbour lost something")
         },
+        Clause(sentence: "what was erased stays away under its other names too") { store, project in
+            let events = [
+                admitted(Sample.message(Sample.id(1), user: "u1"), names: [Sample.id(1), "t-1"]),
+                admitted(Sample.feedback("fb-1", on: name(of: Sample.id(1)), .down), isNamed: true),
+            ]
+            for event in events { _ = try await append(store, project, [event]) }
+            let erasure = try await store.erase(user: "u1", in: project.number)
+            try require(erasure.threads == 1 && erasure.events == 2, "\(erasure)")
+            let again =
+                events + [
+                    admitted(Sample.message(name(of: Sample.id(1)), user: "u1"), isNamed: true),
+                    admitted(Sample.message(Sample.id(2), thread: name(of: "t-1")), isNamed: true),
+                    admitted(Sample.runStart("run-1", parent: name(of: Sample.id(1))), isNamed: true),
+                ]
+            for event in again {
+                let verdicts = try await append(store, project, [event])
+                try require(verdicts[0].refusal?.reason == .erased, "\(event.event.id) is \(verdicts)")
+            }
+        },
+        Clause(sentence: "a vote on what a turn said is the thread's, whichever comes first") { store, project in
+            let events = [
+                admitted(turn("turn-1", question: "Hi", answer: "Hello")),
+                admitted(Sample.feedback("fb-1", on: TurnFold.answerID(of: "turn-1"), .down)),
+            ]
+            try await inEveryOrder(events, store, project) { conversation, _ in
+                try require(conversation.thread.down == 1, "it is not counted")
+            }
+        },
         Clause(sentence: "runs are listed by id, and by what their senders said besides") { store, project in
             for number in 0..<6 {
                 var part = Event.RunPart()

@@ -38,7 +38,7 @@ public struct StoreContract: Sendable {
         try await store.conversation(thread, in: project, limit: 200, after: nil, now: Sample.time(20))
     }
 
-    public static let all: [Clause] = ground + reconciliation
+    public static let all: [Clause] = ground + reconciliation + review
 
     private static let ground: [Clause] = [
         Clause(sentence: "a second event with the same id and content is a duplicate") { store, project in
@@ -56,7 +56,7 @@ public struct StoreContract: Sendable {
                 throw Broken(description: "the original does not stand")
             }
             try require(try await read(store, project, "t-2") == nil, "the newcomer opened a thread")
-            let kept = try await store.quarantine(in: project.number, reason: .idConflict, limit: 10, after: nil).items
+            let kept = try await store.quarantine(in: project.number, of: .init(reason: .idConflict), limit: 10, after: nil).items
             try require(kept.count == 1, "the newcomer is not in quarantine once")
             try require(kept[0].differs.map(\.field) == ["content", "thread"], "it says that \(kept[0].differs.map(\.field)) differ")
         },
@@ -201,7 +201,7 @@ public struct StoreContract: Sendable {
             let aside = SetAside(id: "0", type: "message", refusal: refusal, payload: "{\"id\":\"0\"}")
             let verdicts = try await store.append([Sample.delivery([], project: project.number, lane: .public, setAside: [aside])])[0]
             try require(verdicts == [.quarantined(refusal)], "\(verdicts)")
-            let items = try await store.quarantine(in: project.number, reason: nil, limit: 10, after: nil).items
+            let items = try await store.quarantine(in: project.number, of: .init(), limit: 10, after: nil).items
             try require(items.count == 1 && items[0].payload == "{\"id\":\"0\"}" && items[0].reason == .weakID, "it is not listed")
             try await store.removeQuarantineItems(items.map(\.id), in: project.number)
             try require(try await store.quarantineCounts(in: project.number).isEmpty, "it is still there")
@@ -215,7 +215,7 @@ public struct StoreContract: Sendable {
         },
     ]
 
-    static func permutations<Element>(of elements: [Element]) -> [[Element]] {
+    public static func permutations<Element>(of elements: [Element]) -> [[Element]] {
         guard elements.count > 1 else { return [elements] }
         return elements.indices.flatMap { index in
             var rest = elements

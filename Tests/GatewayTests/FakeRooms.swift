@@ -75,11 +75,6 @@ actor MemoryControl: ControlStore {
     func revokeKey(_ id: String, at time: Timestamp) -> Bool { false }
     func keep(sealed: [UInt8], ofKey id: String) {}
     func giveNames(ofKey id: String, _ names: @escaping @Sendable (String) -> [String]) -> Bool { true }
-    func insertSignIn(_ digest: [UInt8], expiresAt: Timestamp) {}
-    func useSignIn(_ digest: [UInt8], at time: Timestamp) -> Bool { false }
-    func insertReviewSession(_ digest: [UInt8], expiresAt: Timestamp) {}
-    func hasReviewSession(_ digest: [UInt8], at time: Timestamp) -> Bool { false }
-    func removeReviewSession(_ digest: [UInt8]) {}
 }
 
 /// Stores everything by forgetting it.

@@ -26,11 +26,6 @@ struct IngestTests {
         func revokeKey(_ id: String, at time: Timestamp) -> Bool { false }
         func keep(sealed: [UInt8], ofKey id: String) {}
         func giveNames(ofKey id: String, _ names: @escaping @Sendable (String) -> [String]) -> Bool { true }
-        func insertSignIn(_ digest: [UInt8], expiresAt: Timestamp) {}
-        func useSignIn(_ digest: [UInt8], at time: Timestamp) -> Bool { false }
-        func insertReviewSession(_ digest: [UInt8], expiresAt: Timestamp) {}
-        func hasReviewSession(_ digest: [UInt8], at time: Timestamp) -> Bool { false }
-        func removeReviewSession(_ digest: [UInt8]) {}
     }
 
     /// A way in whose group commit is not running yet.

@@ -66,9 +66,4 @@ actor MemoryControlStore: ControlStore {
 
     func giveNames(ofKey id: String, _ names: @escaping @Sendable (String) -> [String]) -> Bool { true }
 
-    func insertSignIn(_ digest: [UInt8], expiresAt: Timestamp) {}
-    func useSignIn(_ digest: [UInt8], at time: Timestamp) -> Bool { false }
-    func insertReviewSession(_ digest: [UInt8], expiresAt: Timestamp) {}
-    func hasReviewSession(_ digest: [UInt8], at time: Timestamp) -> Bool { false }
-    func removeReviewSession(_ digest: [UInt8]) {}
 }

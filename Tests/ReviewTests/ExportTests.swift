@@ -12,10 +12,25 @@ struct ExportTests {
         let answer = try await ReviewClient().ask("/v1/export", key: "sk_shop")
         let lines = [ThreadRoutesTests.m1, ThreadRoutesTests.m2, ThreadRoutesTests.e1].map { #"{"thread":"t-1",\#($0.dropFirst())"# }
         let run = #"{"thread":"t-1","type":"run",\#(ThreadRoutesTests.r9.dropFirst())"#
-        #expect(answer.body == (lines + [run]).map { $0 + "\n" }.joined())
+        let parts = answer.body.split(separator: "\n").map(String.init)
+        #expect(parts.first?.hasPrefix(#"{"thread":"t-1","type":"thread","summary":{"id":"t-1","number":0,"#) == true)
+        #expect(Array(parts.dropFirst()) == lines + [run])
         #expect(answer.headers[.contentType] == "application/x-ndjson")
         #expect(answer.headers[.contentDisposition] == #"attachment; filename="parley-shop.jsonl""#)
         #expect(answer.isWhole)
+    }
+
+    @Test("chat: a conversation a line, as data sets have it")
+    func chat() async throws {
+        let answer = try await ReviewClient().ask("/v1/export?format=chat", key: "sk_shop")
+        let messages =
+            #"{"role":"user","content":"=HYPERLINK(\"http://evil\")","id":"m1","at":"2026-11-18T11:06:40.000Z"},{"role":"assistant","content":[{"text":"Hi","type":"text"}],"id":"m2","at":"2026-11-18T11:06:42.000Z","feedback":{"up":1,"down":0}}"#
+        #expect(
+            answer.body
+                == #"{"thread":"t-1","user":"u1","status":"inactive","tags":["vip"],"scores":[\#(ThreadRoutesTests.score)],"comments":[],"messages":[\#(messages)]}"#
+                + "\n")
+        #expect(answer.headers[.contentDisposition] == #"attachment; filename="parley-shop.chat.jsonl""#)
+        #expect(try await ReviewClient().ask("/v1/export?format=xml", key: "sk_shop").status == 400)
     }
 
     @Test("CSV: a row an item, CRLF, and no formula")
@@ -23,10 +38,10 @@ struct ExportTests {
         let answer = try await ReviewClient().ask("/v1/export?format=csv", key: "sk_shop")
         #expect(
             answer.body == """
-                thread,type,id,role,content,at,user,provenance,up,down\r
-                t-1,message,m1,user,"'=HYPERLINK(""http://evil"")",2026-11-18T11:06:40.000Z,u1,claimed,0,0\r
-                t-1,message,m2,assistant,"[{""text"":""Hi"",""type"":""text""}]",2026-11-18T11:06:42.000Z,,verified,1,0\r
-                t-1,event,e1,,opened,2026-11-18T11:06:45.000Z,,anonymous,0,0\r
+                thread,type,id,role,content,at,user,provenance,confirmation,up,down,scores,comments,threadUser,threadStatus,threadTags,threadScores\r
+                t-1,message,m1,user,"'=HYPERLINK(""http://evil"")",2026-11-18T11:06:40.000Z,u1,claimed,,0,0,,,u1,inactive,vip,tone=0.5 (sdk)\r
+                t-1,message,m2,assistant,"[{""text"":""Hi"",""type"":""text""}]",2026-11-18T11:06:42.000Z,,verified,,1,0,,,u1,inactive,vip,tone=0.5 (sdk)\r
+                t-1,event,e1,,opened,2026-11-18T11:06:45.000Z,,anonymous,,0,0,,,u1,inactive,vip,tone=0.5 (sdk)\r
 
                 """)
         #expect(answer.headers[.contentType] == "text/csv; charset=utf-8; header=present")
@@ -67,7 +82,7 @@ struct ExportTests {
         }
         let answer = try await ReviewClient(store: store).ask("/v1/export", key: "sk_shop")
         let lines = answer.body.split(separator: "\n")
-        #expect(lines.count == 1117)  // the long one and its run, and four a thread for the other 249
+        #expect(lines.count == 1367)  // the long one with its summary and its run, and five a thread for the other 249
         #expect(Set(lines.map { $0.prefix { $0 != "," } }).count == 250)
         #expect(answer.isWhole)
     }

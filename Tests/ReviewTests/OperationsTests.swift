@@ -19,12 +19,12 @@ struct OperationsTests {
     @Test("a replay gives each item a new verdict", arguments: [#"{"ids":["q1"]}"#, #"{"reason":"id_conflict"}"#])
     func replay(body: String) async throws {
         let stored = try await ReviewClient().ask(.post, "/v1/quarantine/replay", key: "sk_shop", body: body)
-        #expect(stored.body == #"{"results":[{"index":0,"item":"q1","id":"m1","verdict":"stored"}]}"#)
+        #expect(stored.body == #"{"results":[{"index":0,"item":"q1","id":"m1","verdict":"stored"}],"next":null}"#)
         let again = try await ReviewClient(verdict: .conflict(Refusal(.idConflict, field: "id", "Still taken.")))
             .ask(.post, "/v1/quarantine/replay", key: "sk_shop", body: body)
         #expect(
             again.body
-                == #"{"results":[{"index":0,"item":"q1","id":"m1","verdict":"conflict","reason":"id_conflict","field":"id","message":"Still taken.","doc":"/docs/reasons#id_conflict"}]}"#
+                == #"{"results":[{"index":0,"item":"q1","id":"m1","verdict":"conflict","reason":"id_conflict","field":"id","message":"Still taken.","doc":"/docs/reasons#id_conflict"}],"next":null}"#
         )
     }
 
@@ -43,7 +43,7 @@ struct OperationsTests {
         #expect(try await ReviewClient().ask(.post, "/v1/quarantine/replay", key: "sk_bank", body: #"{"ids":["q1"]}"#).status == 404)
         #expect(
             try await ReviewClient().ask(.post, "/v1/quarantine/replay", key: "sk_bank", body: #"{"reason":"id_conflict"}"#).body
-                == #"{"results":[]}"#)
+                == #"{"results":[],"next":null}"#)
     }
 
     @Test("outcomes by key and minute, and their sum")

@@ -10,6 +10,7 @@ import Synchronization
 /// Asks a review with stub data, straight through its router.
 struct ReviewClient {
     let store: StubStore
+    let office: StubOffice
     private let responder: RouterResponder<Context>
 
     static let ticket = Ticket(text: "the-session-secret")
@@ -19,19 +20,29 @@ struct ReviewClient {
         self.store = store
         var quiet = Logger(label: "test")
         quiet.logLevel = .critical
+        office = StubOffice(verdict: verdict)
         let review = Review(
-            store: store, authenticator: StubKeys(), replay: { items, _ in items.map { _ in verdict } }, clock: WallClock { now },
-            newTicket: { Self.ticket }, logger: quiet)
+            store: store, authenticator: StubKeys(), office: office, clock: WallClock { now }, newTicket: { Self.ticket }, logger: quiet)
         let router = Router(context: Context.self)
         review.addRoutes(to: router)
         responder = router.buildResponder()
     }
 
     /// With a session that is already open.
-    static func signedIn(now: Timestamp = StubStore.now) -> ReviewClient {
-        let client = ReviewClient(now: now)
-        client.store.state.withLock { $0.sessions[ticket.digest] = now.advanced(bySeconds: 60) }
+    static func signedIn(as member: Member = StubStore.admin, now: Timestamp = StubStore.now, verdict: Verdict = .stored) -> ReviewClient {
+        let client = ReviewClient(now: now, verdict: verdict)
+        client.store.state.withLock { state in
+            if !state.members.contains(member) { state.members.append(member) }
+            state.sessions[ticket.digest] = (member.id, now.advanced(bySeconds: 60))
+        }
         return client
+    }
+
+    /// The signed-in person's request, as their page sends it.
+    func asPage(_ method: HTTPRequest.Method, _ path: String, body: String = "") async throws -> Answer {
+        try await ask(
+            method, path, cookie: Self.session,
+            headers: [HTTPField.Name("Sec-Fetch-Site")!: "same-origin", .origin: "http://parley.example:8787"], body: body)
     }
 
     struct Answer {
@@ -85,14 +96,14 @@ struct ReviewClient {
 
 /// `sk_shop` and `sk_bank` read their project, `sk_all` chooses, `pk_shop` reads nothing.
 struct StubKeys: ReadAuthenticator {
-    func reader(bearer key: String, project: String?) -> Result<Project, Refusal> {
+    func reader(bearer key: String, project: String?) -> Result<(project: Project, key: String), Refusal> {
         switch key {
-        case "sk_shop": .success(StubStore.shop)
-        case "sk_bank": .success(StubStore.bank)
+        case "sk_shop": .success((StubStore.shop, "key_shop"))
+        case "sk_bank": .success((StubStore.bank, "key_bank"))
         case "sk_all":
             switch project {
-            case "shop", "prj_shop": .success(StubStore.shop)
-            case "bank", "prj_bank": .success(StubStore.bank)
+            case "shop", "prj_shop": .success((StubStore.shop, "key_all"))
+            case "bank", "prj_bank": .success((StubStore.bank, "key_all"))
             case nil: .failure(Refusal(.projectRequired, field: "project"))
             default: .failure(Refusal(.projectUnknown, field: "project"))
             }

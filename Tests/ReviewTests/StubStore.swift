@@ -3,7 +3,7 @@ import Events
 import Synchronization
 
 /// Two shops with fixed conversations, each its own project, and reviewers' sessions that can change.
-final class StubStore: ConversationStore, QuarantineStore, OutcomeLedger, ControlStore {
+final class StubStore: ConversationStore, QuarantineStore, OutcomeLedger, ControlStore, MemberStore, ReviewStore {
     static let shop = Project(number: ProjectID(1), id: "prj_shop", name: "shop")
     static let bank = Project(number: ProjectID(2), id: "prj_bank", name: "bank")
 
@@ -11,8 +11,17 @@ final class StubStore: ConversationStore, QuarantineStore, OutcomeLedger, Contro
         var conversations: [ProjectID: [Conversation]] = [:]
         var quarantine: [ProjectID: [QuarantineItem]] = [:]
         var outcomes: [OutcomeRow] = []
-        var signIns: [[UInt8]: Timestamp] = [:]
-        var sessions: [[UInt8]: Timestamp] = [:]
+        var members: [Member] = [StubStore.admin]
+        /// Links and sessions: whose, and until when.
+        var signIns: [[UInt8]: (member: String, until: Timestamp)] = [:]
+        var sessions: [[UInt8]: (member: String, until: Timestamp)] = [:]
+        var seen: [String: Timestamp] = [:]
+        var reviewed: [String: String] = [:]
+        var views: [SavedView] = []
+        var audit: [AuditEntry] = []
+        var changes: [Change] = []
+        var updated: Project?
+        var removedFromQuarantine: [String] = []
         /// What was asked last.
         var filter: ThreadFilter?
         var asked: (limit: Int, cursor: String?)?
@@ -71,11 +80,13 @@ final class StubStore: ConversationStore, QuarantineStore, OutcomeLedger, Contro
     }
 
     func events(after sequence: Int64, in project: ProjectID?, limit: Int) async throws -> [StoredEvent] { [] }
-    func lastSequence() async throws -> Int64 { 0 }
+    func lastSequence() async throws -> Int64 { state.withLock { $0.changes.last?.sequence ?? 0 } }
     func pendingLinks(in project: ProjectID) async throws -> Int { 0 }
 
-    func quarantine(in project: ProjectID, reason: Reason?, limit: Int, after cursor: String?) async throws -> Page<QuarantineItem> {
-        let items = state.withLock { $0.quarantine[project] ?? [] }.filter { reason == nil || $0.reason == reason }
+    func quarantine(in project: ProjectID, of cause: QuarantineCause, limit: Int, after cursor: String?) async throws -> Page<
+        QuarantineItem
+    > {
+        let items = state.withLock { $0.quarantine[project] ?? [] }.filter { cause.reason == nil || $0.reason == cause.reason }
         return Page(items: Array(items.prefix(limit)), next: nil)
     }
 
@@ -87,7 +98,7 @@ final class StubStore: ConversationStore, QuarantineStore, OutcomeLedger, Contro
         state.withLock { ($0.quarantine[project] ?? []).filter { ids.contains($0.id) } }
     }
 
-    func removeQuarantineItems(_ ids: [String], in project: ProjectID) async throws {}
+    func removeQuarantineItems(_ ids: [String], in project: ProjectID) async throws { state.withLock { $0.removedFromQuarantine += ids } }
 
     func outcomes(in project: ProjectID, from: Timestamp?, to: Timestamp?) async throws -> [OutcomeRow] {
         project == Self.shop.number ? state.withLock { $0.outcomes } : []
@@ -96,7 +107,7 @@ final class StubStore: ConversationStore, QuarantineStore, OutcomeLedger, Contro
     func controlRevision() async throws -> Int64 { 1 }
     func projects() async throws -> [Project] { [Self.bank, Self.shop] }
     func createProject(named name: String, settings: Project.Settings) async throws -> Project { throw ControlFailure.nameTaken(name) }
-    func update(_ project: Project) async throws {}
+    func update(_ project: Project) async throws { state.withLock { $0.updated = project } }
     func keys() async throws -> [KeyRecord] { [] }
     func insert(_ key: KeyRecord) async throws {}
     func deleteProject(_ number: ProjectID) async throws {}
@@ -108,14 +119,4 @@ final class StubStore: ConversationStore, QuarantineStore, OutcomeLedger, Contro
     func thread(number: Int64) async throws -> (project: ProjectID, id: String)? { nil }
     func feedback(on target: String, in project: ProjectID) async throws -> FeedbackSummary? { nil }
     func events(ofType type: String, in project: ProjectID) async throws -> [StoredEvent] { [] }
-
-    func insertSignIn(_ digest: [UInt8], expiresAt: Timestamp) async throws { state.withLock { $0.signIns[digest] = expiresAt } }
-    func useSignIn(_ digest: [UInt8], at time: Timestamp) async throws -> Bool {
-        state.withLock { $0.signIns.removeValue(forKey: digest).map { time < $0 } ?? false }
-    }
-    func insertReviewSession(_ digest: [UInt8], expiresAt: Timestamp) async throws { state.withLock { $0.sessions[digest] = expiresAt } }
-    func hasReviewSession(_ digest: [UInt8], at time: Timestamp) async throws -> Bool {
-        state.withLock { $0.sessions[digest].map { time < $0 } ?? false }
-    }
-    func removeReviewSession(_ digest: [UInt8]) async throws { state.withLock { $0.sessions[digest] = nil } }
 }

@@ -12,14 +12,45 @@ public struct ThreadFilter: Sendable, Equatable {
     public var from: Timestamp?
     public var to: Timestamp?
     public var status: Event.ThreadPatch.Status?
+    public var score: ScoreCondition?
+    public var provenance: ProvenanceKind?
+    /// Whether a run of it failed.
+    public var hasError: Bool?
+    public var runs: RunState?
+    /// Whether somebody reviewed it since its last activity.
+    public var isReviewed: Bool?
+    /// Whether the viewer has seen its last activity.
+    public var isSeen: Bool?
+    /// The member whose marks the answer carries.
+    public var viewer: String?
     public init() {}
+
+    /// Threads with a message that came this way, or whose words a run confirms or contradicts.
+    public enum ProvenanceKind: String, Sendable, CaseIterable { case verified, claimed, anonymous, confirmed, differs }
+    /// Threads with a run that hangs under no message, or whose parent has not arrived.
+    public enum RunState: String, Sendable, CaseIterable { case orphan, pending }
+
+    /// A score that stands on the conversation or on a message of it.
+    public enum ScoreCondition: Sendable, Equatable {
+        case any, none
+        case named(String)
+        case value(String, Comparison, Double)
+        case category(String, String)
+    }
+    public enum Comparison: String, Sendable, CaseIterable {
+        case atLeast = ">=", atMost = "<=", above = ">", below = "<", equal = "="
+    }
 }
 
 public struct Page<Item: Sendable>: Sendable {
     public var items: [Item]
     /// An opaque cursor to the next page; nil at the end.
     public var next: String?
-    public init(items: [Item], next: String?) { (self.items, self.next) = (items, next) }
+    /// Whether there may be more than can be found: a word that is in very many messages is looked up in the newest of them.
+    public var isPartial: Bool
+    public init(items: [Item], next: String?, isPartial: Bool = false) {
+        (self.items, self.next, self.isPartial) = (items, next, isPartial)
+    }
 }
 
 /// An event as it was stored, in the order of commit; what export and tail carry.
@@ -108,9 +139,21 @@ public struct QuarantineItem: Sendable {
     }
 }
 
+/// Why things are in quarantine; nil means no matter.
+public struct QuarantineCause: Sendable, Equatable {
+    public var reason: Reason?
+    /// Of these two, an empty text means those that have none.
+    public var field: String?
+    public var type: String?
+    public init(reason: Reason? = nil, field: String? = nil, type: String? = nil) {
+        (self.reason, self.field, self.type) = (reason, field, type)
+    }
+}
+
 public protocol QuarantineStore: Sendable {
     /// Newest first.
-    func quarantine(in project: ProjectID, reason: Reason?, limit: Int, after cursor: String?) async throws -> Page<QuarantineItem>
+    func quarantine(in project: ProjectID, of cause: QuarantineCause, limit: Int, after cursor: String?) async throws
+        -> Page<QuarantineItem>
     func quarantineCounts(in project: ProjectID) async throws -> [Reason: Int]
     func quarantineItems(_ ids: [String], in project: ProjectID) async throws -> [QuarantineItem]
     func removeQuarantineItems(_ ids: [String], in project: ProjectID) async throws
@@ -129,4 +172,4 @@ public protocol OutcomeLedger: Sendable {
 }
 
 /// All that a store does for the rest of the house.
-public protocol Store: EventSink, ControlStore, ConversationStore, QuarantineStore, OutcomeLedger {}
+public protocol Store: EventSink, ControlStore, ConversationStore, QuarantineStore, OutcomeLedger, MemberStore, ReviewStore {}

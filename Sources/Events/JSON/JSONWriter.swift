@@ -24,6 +24,10 @@ public struct JSONWriter: Sendable {
         try array { writer in for item in items { try write(&writer, item) } }
     }
 
+    /// A list that is closed by `closeArray`, for writers that don't nest as what they write does.
+    public mutating func openArray() { open("[") }
+    public mutating func closeArray() { close("]") }
+
     public mutating func key(_ name: String) {
         separate()
         quote(name.utf8)

@@ -41,6 +41,7 @@ public struct ContentDigest: Sendable, Hashable {
             input.add(feedback.thumb?.rawValue)
             input.add(feedback.comment)
             if let leaves = feedback.leaves { input.add(leaves.rawValue) }
+            if let author = feedback.author { input.add("author"); input.add(author) }
         case .identify, .other: break
         case .clientReport(let reasons): input.add(reasons)
         case .run(let part):

@@ -47,7 +47,7 @@ extension Event {
             body = .feedback(
                 Feedback(
                     target: target, thumb: try fields.choice("thumb"), comment: try fields.optional("comment", .anyText),
-                    leaves: try fields.choice("leaves")))
+                    leaves: try fields.choice("leaves"), author: try fields.optional("author", .text(Event.Bounds.id))))
         case "identify":
             guard user != nil else { throw Refusal(.missingField, field: "user.id", "identify needs user.id.") }
             body = .identify

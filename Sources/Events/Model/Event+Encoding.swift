@@ -52,6 +52,7 @@ extension Event {
             writer.field(orNull: "thumb", feedback.thumb?.rawValue)
             writer.field(ifPresent: "comment", feedback.comment)
             writer.field(ifPresent: "leaves", feedback.leaves?.rawValue)
+            writer.field(ifPresent: "author", feedback.author)
         case .identify, .other: break
         case .clientReport(let reasons): writer.field("reasons", reasons)
         case .run(let part): part.write(into: &writer)

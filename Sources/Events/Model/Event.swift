@@ -95,8 +95,10 @@ public struct Event: Sendable, Equatable {
         /// What this says nothing of, so that the voter's earlier word on it stands.
         public var leaves: Part?
         public enum Part: String, Sendable { case thumb, comment }
-        public init(target: String, thumb: Thumb?, comment: String? = nil, leaves: Part? = nil) {
-            (self.target, self.thumb, self.comment, self.leaves) = (target, thumb, comment, leaves)
+        /// Who votes as a reviewer of the conversation; nil: whoever chats.
+        public var author: String?
+        public init(target: String, thumb: Thumb?, comment: String? = nil, leaves: Part? = nil, author: String? = nil) {
+            (self.target, self.thumb, self.comment, self.leaves, self.author) = (target, thumb, comment, leaves, author)
         }
     }
 

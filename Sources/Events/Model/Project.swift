@@ -27,6 +27,8 @@ public struct Project: Sendable, Equatable {
         public var inactiveAfterSeconds = Self.standardInactiveAfterSeconds
         public static let standardInactiveAfterSeconds: Double = 15 * 60
         public var scoring = Scoring.review
+        /// Conversations without activity for this many days are erased; nil: kept.
+        public var retentionDays: Int?
         public init() {}
     }
 

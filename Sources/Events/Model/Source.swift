@@ -9,6 +9,8 @@ public struct Transport: RawRepresentable, Sendable, Hashable {
     public static let beacon = Transport(rawValue: "beacon")
     public static let socket = Transport(rawValue: "socket")
     public static let replay = Transport(rawValue: "replay")
+    /// The review page.
+    public static let review = Transport(rawValue: "review")
 }
 
 /// How far the sender is known.

@@ -18,14 +18,6 @@ public protocol ControlStore: Sendable {
     func giveNames(ofKey id: String, _ names: @escaping @Sendable (String) -> [String]) async throws -> Bool
     /// Answers whether a live key of that ID was there.
     func revokeKey(_ id: String, at time: Timestamp) async throws -> Bool
-
-    /// One-time sign-in tokens and reviewer sessions, by digest.
-    func insertSignIn(_ digest: [UInt8], expiresAt: Timestamp) async throws
-    /// Uses a one-time token up; answers whether it was good.
-    func useSignIn(_ digest: [UInt8], at time: Timestamp) async throws -> Bool
-    func insertReviewSession(_ digest: [UInt8], expiresAt: Timestamp) async throws
-    func hasReviewSession(_ digest: [UInt8], at time: Timestamp) async throws -> Bool
-    func removeReviewSession(_ digest: [UInt8]) async throws
 }
 
 public enum ControlFailure: Error, Sendable, Equatable { case nameTaken(String) }

@@ -13,6 +13,7 @@ public enum Reason: String, Sendable, CaseIterable, Hashable {
     case projectRequired = "project_required"
     case projectUnknown = "project_unknown"
     case unauthorized = "unauthorized"
+    case roleForbidden = "role_forbidden"
     // What the event says
     case laneForbidden = "lane_forbidden"
     case weakID = "weak_id"
@@ -21,6 +22,7 @@ public enum Reason: String, Sendable, CaseIterable, Hashable {
     case reservedField = "reserved_field"
     case idConflict = "id_conflict"
     case conversationActive = "conversation_active"
+    case erased = "erased"
     // What could not be read or kept
     case malformedJSON = "malformed_json"
     case invalidUTF8 = "invalid_utf8"
@@ -43,6 +45,8 @@ public enum Reason: String, Sendable, CaseIterable, Hashable {
     // Plain HTTP
     case badRequest = "bad_request"
     case notFound = "not_found"
+    case nameTaken = "name_taken"
+    case lastAdmin = "last_admin"
     case methodNotAllowed = "method_not_allowed"
     case `internal` = "internal"
 
@@ -59,10 +63,10 @@ public enum Reason: String, Sendable, CaseIterable, Hashable {
     public var httpStatus: Int {
         switch self {
         case .missingKey, .malformedKey, .unknownKey, .revokedKey, .expiredKey, .unauthorized: 401
-        case .originForbidden, .originMissing, .originNull, .secretKeyInBrowser, .laneForbidden: 403
+        case .originForbidden, .originMissing, .originNull, .secretKeyInBrowser, .laneForbidden, .roleForbidden: 403
         case .projectUnknown, .notFound: 404
         case .methodNotAllowed: 405
-        case .conversationActive: 409
+        case .conversationActive, .nameTaken, .lastAdmin: 409
         case .bodyTimeout: 408
         case .bodyTooLarge, .batchTooLarge, .eventTooLarge: 413
         case .unsupportedEncoding: 415
@@ -106,6 +110,13 @@ public enum Reason: String, Sendable, CaseIterable, Hashable {
         case .projectUnknown: ("There is no project of that name for this key.", "See `parley project list`.")
         case .unauthorized:
             ("Reading needs a secret key or a signed-in reviewer.", "Send a secret key, or open a link made with `parley review link`.")
+        case .roleForbidden:
+            ("Your role does not allow this: readers read, reviewers judge, admins set up.", "Ask an admin of this installation.")
+        case .erased:
+            (
+                "The thing, or the conversation it belongs to, was erased; what is sent again is not kept.",
+                "Nothing: begin a new conversation."
+            )
         case .laneForbidden: ("A public key may not write this.", "Send it from a backend with the secret key.")
         case .weakID: ("The ID is one that others could guess or make by accident.", "Use a UUID; the snippet makes one.")
         case .missingField: ("A field that this type of event needs is not there.", "Add the named field.")
@@ -149,6 +160,8 @@ public enum Reason: String, Sendable, CaseIterable, Hashable {
         case .overCredits: ("More events were sent than the socket had credits for.", "Wait for credits, then send them again.")
         case .badRequest: ("The request makes no sense as it is.", "See the message.")
         case .notFound: ("Nothing is here.", "Check the address and the ID.")
+        case .nameTaken: ("Something else has that name.", "Choose another.")
+        case .lastAdmin: ("Without it nobody could set anything up.", "Make somebody else an admin first.")
         case .methodNotAllowed: ("This address does not take that method.", "See the OpenAPI document.")
         case .internal: ("Something failed on our side.", "Send it again; the log says more.")
         }

@@ -15,12 +15,13 @@ struct ExportCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "export", abstract: "Write conversations out.",
         discussion: """
-            jsonl has one message, event or loose run a line, as the read API shows it; csv one row for each message or event. Cells that a \
-            spreadsheet would take for a formula get an apostrophe in front.
+            jsonl has a summary of each conversation and then one message, event or loose run a line, as the read API shows it; csv one row \
+            for each message or event, where cells that a spreadsheet would take for a formula get an apostrophe in front; chat a conversation \
+            a line as {"messages":[{"role","content"}]}, which trainers and evaluators of models take.
             """)
 
     @OptionGroup var project: ProjectOption
-    @Option(help: "jsonl or csv.") var format: Export.Format = .jsonl
+    @Option(help: "jsonl, csv or chat.") var format: Export.Format = .jsonl
     @OptionGroup var filters: ThreadFilterOptions
     @Option(help: ArgumentHelp("The file to write; without it, standard output.", valueName: "file"))
     var output: String?
@@ -30,7 +31,7 @@ struct ExportCommand: AsyncParsableCommand {
         let now = WallClock.system.now()
         try await data.folder.withStore { store in
             let project = try await project.choose(from: store)
-            let export = Export(store: store, project: project, filter: filters.filter(now: now), format: format, now: now)
+            let export = Export(store: store, project: project, filter: try filters.filter(now: now), format: format, now: now)
             let file = try output.map { try ExportFile($0) }
             let count = try await export.run { bytes, threads in
                 try Console.write(bytes, to: file?.descriptor ?? STDOUT_FILENO)

@@ -32,6 +32,8 @@ struct ProjectCommand: AsyncParsableCommand {
                 anybody at any time; strict: nobody scores active ones, and all scores go.
                 """, valueName: "review|open|strict"))
         var scoring: Project.Scoring?
+        @Option(help: ArgumentHelp("Erase conversations this long after their last activity, like 90d, or none.", valueName: "days"))
+        var retention: RetentionArgument?
 
         func apply(to settings: inout Project.Settings) throws {
             for origin in origin {
@@ -44,6 +46,7 @@ struct ProjectCommand: AsyncParsableCommand {
             if let addressQuota { settings.addressQuota = addressQuota.quota }
             settings.inactiveAfterSeconds = inactiveAfter?.seconds ?? settings.inactiveAfterSeconds
             settings.scoring = scoring ?? settings.scoring
+            if let retention { settings.retentionDays = retention.days }
         }
     }
 
@@ -212,11 +215,23 @@ struct ProjectCommand: AsyncParsableCommand {
               …of an address   \(text(settings.addressQuota))
               Inactive after   \(settings.inactiveAfterSeconds.plain) s
               Scoring          \(settings.scoring.rawValue)
+              Retention        \(settings.retentionDays.map { "\($0) days" } ?? "none: everything is kept")
             """)
     }
 }
 
 extension Project.Scoring: ExpressibleByArgument {}
+
+/// A number of days, like `90d`, or `none`.
+struct RetentionArgument: ExpressibleByArgument {
+    var days: Int?
+
+    init?(argument: String) {
+        if argument == "none" { return }
+        guard argument.last == "d", let days = Int(argument.dropLast()), (1...36500).contains(days) else { return nil }
+        self.days = days
+    }
+}
 
 extension Double {
     /// Without `.0` where it is whole.
@@ -244,6 +259,7 @@ extension JSONWriter {
             }
             json.field("inactiveAfterSeconds", settings.inactiveAfterSeconds)
             json.field("scoring", settings.scoring.rawValue)
+            json.field(orNull: "retentionDays", settings.retentionDays.map(Int64.init))
         }
     }
 }

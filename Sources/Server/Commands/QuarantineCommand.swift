@@ -4,6 +4,7 @@ import Events
 import Ingest
 import Keys
 import Logging
+import Review
 
 /// `parley quarantine`: shows what was kept aside, and sends it in again once the cause is gone.
 struct QuarantineCommand: AsyncParsableCommand {
@@ -27,7 +28,7 @@ struct QuarantineCommand: AsyncParsableCommand {
             try await data.folder.withStore { store in
                 let project = try await project.choose(from: store)
                 let counts = try await store.quarantineCounts(in: project.number).sorted { $0.key.rawValue < $1.key.rawValue }
-                let page = try await store.quarantine(in: project.number, reason: reason, limit: limit, after: cursor)
+                let page = try await store.quarantine(in: project.number, of: QuarantineCause(reason: reason), limit: limit, after: cursor)
                 if data.json {
                     try Console.json { json in
                         json.object { json in
@@ -94,7 +95,7 @@ struct QuarantineCommand: AsyncParsableCommand {
                 try await withThrowingTaskGroup(of: Void.self) { group in
                     group.addTask { try await commits.run() }
                     if ids.isEmpty {
-                        try await replay.replayAll(in: project.number, reason: reason, trust: trust, onBatch: count)
+                        try await replay.replayAll(in: project.number, reason: reason, Mending(trusts: trust), onBatch: count)
                     } else {
                         let items = try await store.quarantineItems(ids, in: project.number)
                         let missing = Set(ids).subtracting(items.map(\.id))
@@ -103,7 +104,7 @@ struct QuarantineCommand: AsyncParsableCommand {
                                 "There is no \(missing.sorted().joined(separator: ", ").forTerminal()) in quarantine: see `parley quarantine list`."
                             )
                         }
-                        count(try await replay.replay(items, trust: trust))
+                        count(try await replay.replay(items, Mending(trusts: trust)))
                     }
                     group.cancelAll()
                 }

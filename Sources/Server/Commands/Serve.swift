@@ -1,5 +1,6 @@
 import ArgumentParser
 import Configuration
+import Conversations
 import Events
 import Logging
 
@@ -82,13 +83,17 @@ struct Serve: AsyncParsableCommand {
     }
 
     private func greet(
-        _ configuration: ServerConfiguration, port: Int, demo: Demo?, store: some ControlStore, clock: WallClock
+        _ configuration: ServerConfiguration, port: Int, demo: Demo?, store: some ControlStore & MemberStore, clock: WallClock
     ) async throws {
         var listen = configuration.listen
         listen.port = port
         let url = configuration.publicURL ?? listen.url
         try configuration.data.noteServing(at: url)
-        let link = demo == nil ? nil : try await ReviewLink.make(at: url, store: store, now: clock.now())
+        var link: String?
+        if demo != nil {
+            let admin = try await ReviewLink.member(named: ReviewLink.admin, in: store, now: clock.now())
+            link = try await ReviewLink.make(for: admin, at: url, store: store, now: clock.now()).url
+        }
         if configuration.json {
             try Console.json { json in
                 json.object {

@@ -27,7 +27,8 @@ struct ThreadCommand: AsyncParsableCommand {
                 let project = try await project.choose(from: store)
                 let page: Page<ThreadSummary>
                 do {
-                    page = try await store.threads(in: project, matching: filters.filter(now: now), limit: limit, after: cursor, now: now)
+                    page = try await store.threads(
+                        in: project, matching: try filters.filter(now: now), limit: limit, after: cursor, now: now)
                 } catch ReadFailure.badCursor {
                     throw Complaint("The cursor is none that a page gave out: leave --cursor out to begin at the top.")
                 }

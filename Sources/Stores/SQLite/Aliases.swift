@@ -45,6 +45,8 @@ struct Aliases {
             "UPDATE OR IGNORE message_trace SET message = ? WHERE project = ? AND message = ?",
             "UPDATE run SET fallback = ? WHERE project = ? AND fallback = ?",
             "UPDATE comment SET target = ? WHERE project = ? AND target = ?",
+            "UPDATE event SET target = ? WHERE project = ? AND target = ?",
+            "UPDATE OR IGNORE reply SET question = ? WHERE project = ? AND question = ?",
         ] { try db.cachedStatement(sql: statement).execute(arguments: [id, number, name]) }
         try db.cachedStatement(sql: "DELETE FROM event WHERE project = ? AND id = ? AND space IN (0, 1)").execute(arguments: [number, name])
         if isStored { try renameExcerpts(of: name, to: id) }
@@ -52,6 +54,7 @@ struct Aliases {
         try moveVotes(name, to: id)
         try moveScores(name, to: id)
         let links = RunLinks(db: db, project: project)
+        for id in [name, id] { try links.noteMoved(id) }
         if let row = try Row.fetchOne(
             db.cachedStatement(sql: "SELECT thread FROM event WHERE project = ? AND id = ? AND space = 0 AND part = x''"),
             arguments: [number, id])
@@ -68,7 +71,7 @@ struct Aliases {
         for column in ["first_message", "last_message"] {
             try db.cachedStatement(
                 sql: """
-                    UPDATE thread SET \(column) = ?2 WHERE \(column) = ?3
+                    UPDATE thread SET \(column) = ?2, view = NULL WHERE \(column) = ?3
                         AND number = (SELECT thread FROM event WHERE project = ?1 AND id = ?2 AND space = 0 AND part = x'')
                     """
             ).execute(arguments: [project.number, new, old])
@@ -83,7 +86,7 @@ struct Aliases {
         guard let new = try row(id) else {
             return try db.execute(sql: "UPDATE thread SET id = ? WHERE number = ?", arguments: [id, old])
         }
-        for table in ["event", "run", "vote"] {
+        for table in ["event", "run", "vote", "score"] {
             try db.execute(sql: "UPDATE \(table) SET thread = ? WHERE project = ? AND thread = ?", arguments: [new, project.number, old])
         }
         try db.execute(
@@ -93,6 +96,14 @@ struct Aliases {
                 SET at = excluded.at, event = excluded.event, off = excluded.off WHERE (excluded.at, excluded.event) > (at, event)
                 """, arguments: [new, project.number, old])
         try db.execute(sql: "DELETE FROM thread_tag WHERE project = ? AND thread = ?", arguments: [project.number, old])
+        for table in ["seen", "reviewed", "fact"] {
+            let kinds = table == "fact" ? " AND kind IN (\(FactKind.allCases.map { String($0.rawValue) }.joined(separator: ",")))" : ""
+            try db.execute(
+                sql: "UPDATE OR IGNORE \(table) SET thread = ? WHERE project = ? AND thread = ?\(kinds)",
+                arguments: [new, project.number, old])
+            try db.execute(
+                sql: "DELETE FROM \(table) WHERE project = ? AND thread = ?\(kinds)", arguments: [project.number, old])
+        }
         try threads.merge(old, into: new)
     }
 
@@ -119,10 +130,10 @@ struct Aliases {
     private func moveScores(_ name: String, to id: String) throws {
         try db.execute(
             sql: """
-                INSERT INTO score (project, target, name, author, value, category, reason, at, event, judge)
-                SELECT project, ?, name, author, value, category, reason, at, event, judge FROM score WHERE project = ? AND target = ?
+                INSERT INTO score (project, target, name, author, value, category, reason, at, event, judge, thread, noted)
+                SELECT project, ?, name, author, value, category, reason, at, event, judge, thread, noted FROM score WHERE project = ? AND target = ?
                 ON CONFLICT DO UPDATE SET value = excluded.value, category = excluded.category, reason = excluded.reason,
-                    at = excluded.at, event = excluded.event, judge = excluded.judge WHERE (excluded.at, excluded.event) > (at, event)
+                    at = excluded.at, event = excluded.event, judge = excluded.judge, noted = excluded.noted WHERE (excluded.at, excluded.event) > (at, event)
                 """, arguments: [id, project.number, name])
         try db.execute(sql: "DELETE FROM score WHERE project = ? AND target = ?", arguments: [project.number, name])
     }

@@ -18,6 +18,8 @@ extension SQLiteStore {
                     return cache
                 }
                 cache.trim()
+                let revision = try Int64.fetchOne(db.cachedStatement(sql: "SELECT revision FROM control")) ?? 0
+                if cache.revision != revision { cache = NumberCache(revision: revision) }
                 var transaction = AppendTransaction(db: db, configuration: configuration, numbers: cache)
                 let verdicts = try deliveries.map { try transaction.append($0) }
                 try transaction.finish()
@@ -42,6 +44,8 @@ struct AppendTransaction {
     private var outcomes: [OutcomeKey: Int] = [:]
     /// Props that came in, folded once a user and transaction.
     private var props: [Int64: [(JSONText, ThreadFold.Place)]] = [:]
+    /// What was erased of each project; nil of most.
+    private var tombstones: [ProjectID: Tombstones?] = [:]
 
     private struct OutcomeKey: Hashable {
         var project: Int64
@@ -63,16 +67,33 @@ struct AppendTransaction {
         verdicts.reserveCapacity(delivery.events.count + delivery.setAside.count)
         if !delivery.events.isEmpty || !delivery.setAside.isEmpty {
             let source = try number(of: delivery.source)
+            let tombstones = try self.tombstones(of: delivery.source.project)
             for event in delivery.events {
+                // P-ERASE-1: what was erased does not come back.
+                if let refusal = try tombstones?.refusal(of: event.event) {
+                    verdicts.append(.dropped(refusal))
+                    continue
+                }
                 verdicts.append(try append(event, of: delivery, source: source))
             }
             for aside in delivery.setAside {
+                if let tombstones, try tombstones.covers(aside.payload, id: aside.id) {
+                    verdicts.append(.dropped(Refusal(.erased, field: "id")))
+                    continue
+                }
                 verdicts.append(try setAside(aside, of: delivery, source: source, as: { .quarantined($0) }))
             }
         }
         for verdict in verdicts { tally.count(verdict) }
         book(tally, of: delivery)
         return verdicts
+    }
+
+    private mutating func tombstones(of project: ProjectID) throws -> Tombstones? {
+        if let known = tombstones[project] { return known }
+        let found = try Tombstones.ofProject(project, db: db)
+        tombstones[project] = .some(found)
+        return found
     }
 
     private mutating func append(_ admitted: AdmittedEvent, of delivery: Delivery, source: Int64) throws -> Verdict {
@@ -115,16 +136,19 @@ struct AppendTransaction {
         let payload = admitted.payload.bytes
         let statement = try db.cachedStatement(
             sql: """
-                INSERT INTO event (project, id, space, part, type, thread, at, received, source, person, role, digest, content, payload)
-                VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO NOTHING
+                INSERT INTO event (project, id, space, part, type, thread, at, received, source, person, role, digest, content, payload, target)
+                VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO NOTHING
                 """)
         try statement.execute(arguments: [
             project.number, event.id, space.rawValue, space == .run ? Blob(admitted.digest.bytes) : Blob([]), event.type, thread,
             admitted.at.microseconds, delivery.receivedAt.microseconds, source, person, role, Blob(admitted.digest.bytes), text,
-            payload.count > 2 ? String(decoding: payload, as: UTF8.self) : nil,
+            payload.count > 2 ? String(decoding: payload, as: UTF8.self) : nil, event.target,
         ])
         guard db.changesCount > 0 else { return false }
-        if let name = event.thread { threads.apply(event, at: admitted.at, to: name, in: project) }
+        if let name = event.thread {
+            threads.apply(
+                event, at: admitted.at, from: delivery.source.provenance(userNamed: event.user != nil), to: name, in: project)
+        }
         if let props = event.user?.props, let person {
             self.props[person, default: []].append((props, ThreadFold.Place(at: admitted.at, id: event.id)))
         }
@@ -254,7 +278,8 @@ struct AppendTransaction {
             sql: "INSERT OR REPLACE INTO vote (project, \(Vote.columns), thread) VALUES (?,?,?,?,?,?,?,?,?,?)"
         ).execute(arguments: [
             project.number, vote.target, vote.voter, vote.thumb.map { $0 == .up ? 1 : -1 }, vote.comment, vote.at.microseconds, vote.event,
-            vote.commentAt.microseconds, vote.commentEvent, ofTarget ?? hint,
+            vote.commentAt.microseconds, vote.commentEvent,
+            try ofTarget ?? hint ?? Targets(db: db, project: project).thread(ofJudged: vote.target),
         ])
     }
 
@@ -265,12 +290,13 @@ struct AppendTransaction {
         if let standing, (Timestamp(microseconds: standing[0]), standing[1] as String) >= (score.at, score.event) { return }
         try db.cachedStatement(
             sql: """
-                INSERT OR REPLACE INTO score (project, target, name, author, value, category, reason, at, event, judge)
-                VALUES (?,?,?,?,?,?,?,?,?,?)
+                INSERT OR REPLACE INTO score (project, target, name, author, value, category, reason, at, event, judge, thread)
+                VALUES (?,?,?,?,?,?,?,?,?,?,?)
                 """
         ).execute(arguments: [
             project.number, score.target, score.name, score.author, score.value, score.category, score.reason, score.at.microseconds,
             score.event, score.judge.rawValue,
+            threads.knownNumber(of: score.target, in: project) ?? Targets(db: db, project: project).thread(ofJudged: score.target),
         ])
     }
 
@@ -345,6 +371,19 @@ struct AppendTransaction {
             db, sql: "SELECT number FROM person WHERE project = ? AND id = ?", arguments: [project.number, user])!
         numbers.people[person] = number
         return number
+    }
+}
+
+extension Event {
+    /// What a vote, score, remark or trace note is about.
+    var target: String? {
+        switch body {
+        case .feedback(let feedback): feedback.target
+        case .score(let score): score.target
+        case .comment(let comment): comment.target
+        case .trace(let target, _): target
+        default: nil
+        }
     }
 }
 

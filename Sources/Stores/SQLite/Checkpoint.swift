@@ -4,10 +4,11 @@ import Logging
 import Synchronization
 
 extension SQLiteStore {
-    /// Search and checkpoints, beside the commits, until cancelled.
+    /// Search, facts and checkpoints, beside the commits, until cancelled.
     public func runUpkeep() async throws {
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await self.runIndexer() }
+            group.addTask { try await self.runFollower() }
             group.addTask { try await self.runCheckpoints() }
             try await group.waitForAll()
         }

@@ -58,20 +58,29 @@ extension SQLiteStore {
         var isMore = true
         while isMore {
             isMore = try await pool.write { db in
-                try db.execute(
-                    sql: "DELETE FROM event WHERE sequence IN (SELECT sequence FROM event WHERE project = ? LIMIT 2000)",
-                    arguments: [number.number])
-                return db.changesCount > 0
+                let indexed = try Int64.fetchOne(db, sql: "SELECT indexed FROM search_state") ?? 0
+                let sequences = try Int64.fetchAll(
+                    db, sql: "SELECT sequence FROM event WHERE project = ? LIMIT 2000", arguments: [number.number])
+                if !sequences.isEmpty { try LogEnd.keep(db) }
+                for sequence in sequences {
+                    try SearchText.remove(sequence, indexed: indexed, db: db)
+                    try db.cachedStatement(sql: "DELETE FROM event WHERE sequence = ?").execute(arguments: [sequence])
+                }
+                return !sequences.isEmpty
             }
         }
-        for table in [
-            "run", "run_trace", "message_trace", "vote", "score", "comment", "alias", "thread_tag", "thread", "quarantine",
-            "quarantine_total",
-            "outcome", "person", "source",
-        ] {
+        try await pool.write { try $0.execute(sql: "UPDATE search_state SET purging = 1") }
+        for table in Self.projectTables {
             try await pool.write { try $0.execute(sql: "DELETE FROM \(table) WHERE project = ?", arguments: [number.number]) }
         }
     }
+
+    /// All that is a project's, but its events.
+    static let projectTables = [
+        "run", "run_trace", "message_trace", "vote", "score", "comment", "alias", "thread_tag", "thread", "quarantine", "quarantine_total",
+        "outcome", "person", "source", "saved_view", "seen", "reviewed", "audit", "tombstone", "dirty", "fact", "reply", "figure",
+        "counted",
+    ]
 
     public func keys() async throws -> [KeyRecord] {
         try await pool.read { db in
@@ -124,45 +133,11 @@ extension SQLiteStore {
             return result
         }
     }
-
-    // MARK: reviewers
-
-    public func insertSignIn(_ digest: [UInt8], expiresAt: Timestamp) async throws {
-        try await pool.write { db in
-            try db.execute(sql: "INSERT INTO sign_in VALUES (?,?)", arguments: [Blob(digest), expiresAt.microseconds])
-        }
-    }
-
-    public func useSignIn(_ digest: [UInt8], at time: Timestamp) async throws -> Bool {
-        try await pool.write { db in
-            try db.execute(sql: "DELETE FROM sign_in WHERE expires <= ?", arguments: [time.microseconds])
-            try db.execute(sql: "DELETE FROM sign_in WHERE digest = ?", arguments: [Blob(digest)])
-            return db.changesCount > 0
-        }
-    }
-
-    public func insertReviewSession(_ digest: [UInt8], expiresAt: Timestamp) async throws {
-        try await pool.write { db in
-            try db.execute(sql: "INSERT INTO review_session VALUES (?,?)", arguments: [Blob(digest), expiresAt.microseconds])
-        }
-    }
-
-    public func hasReviewSession(_ digest: [UInt8], at time: Timestamp) async throws -> Bool {
-        try await pool.read { db in
-            try Int.fetchOne(
-                db, sql: "SELECT 1 FROM review_session WHERE digest = ? AND expires > ?", arguments: [Blob(digest), time.microseconds])
-                != nil
-        }
-    }
-
-    public func removeReviewSession(_ digest: [UInt8]) async throws {
-        try await pool.write { db in try db.execute(sql: "DELETE FROM review_session WHERE digest = ?", arguments: [Blob(digest)]) }
-    }
 }
 
 extension Project.Settings {
     /// Their form at rest: a JSON object, in which a quota of `null` means no limit and absence the default.
-    fileprivate var stored: String {
+    var stored: String {
         var writer = JSONWriter()
         writer.object { writer in
             writer.field("origins", origins)
@@ -170,6 +145,7 @@ extension Project.Settings {
             writer.field("allowsNullOrigin", allowsNullOrigin)
             writer.field("inactiveAfterSeconds", inactiveAfterSeconds)
             writer.field("scoring", scoring.rawValue)
+            if let retentionDays { writer.field("retentionDays", retentionDays) }
             for (name, value) in [("keyQuota", keyQuota), ("addressQuota", addressQuota)] {
                 writer.key(name)
                 if let value {
@@ -184,7 +160,7 @@ extension Project.Settings {
         return writer.string
     }
 
-    fileprivate init(stored text: String) throws {
+    init(stored text: String) throws {
         self.init()
         try JSONDocument.read(Array(text.utf8)) { json in
             json["origins"]?.forEachElement { if let origin = $0.string { origins.append(origin) } }
@@ -192,6 +168,7 @@ extension Project.Settings {
             allowsNullOrigin = json["allowsNullOrigin"]?.bool ?? allowsNullOrigin
             inactiveAfterSeconds = json["inactiveAfterSeconds"]?.double ?? inactiveAfterSeconds
             scoring = json["scoring"]?.string.flatMap { Project.Scoring(rawValue: $0) } ?? scoring
+            retentionDays = json["retentionDays"]?.integer.map { Int($0) }
             func quota(_ value: JSONValue?, default standard: Project.Quota?) -> Project.Quota? {
                 guard let value else { return standard }
                 guard let rate = value["perSecond"]?.double, let burst = value["burst"]?.double else { return nil }

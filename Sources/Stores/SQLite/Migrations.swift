@@ -6,6 +6,11 @@ enum Migrations {
         var migrator = DatabaseMigrator()
         migrator.registerMigration("1") { try $0.execute(sql: version1) }
         migrator.registerMigration("2") { try $0.execute(sql: version2) }
+        migrator.registerMigration("3") { db in
+            try db.execute(sql: version3)
+            let key = Blob((0..<32).map { _ in UInt8.random(in: .min ... .max) })
+            try db.execute(sql: "UPDATE control SET tombstone_key = ?", arguments: [key])
+        }
         return migrator
     }
 
@@ -117,5 +122,96 @@ enum Migrations {
             changed_at INTEGER NOT NULL, event TEXT NOT NULL, PRIMARY KEY (project, id)) WITHOUT ROWID;
         CREATE INDEX comment_target ON comment (project, target);
         CREATE INDEX event_queue ON event (project, sequence) WHERE type = 'queue';
+        """
+
+    /// People who review have names; what they marked and the views they keep; what was erased; what follows the commits: facts that
+    /// lists are narrowed by, and figures.
+    private static let version3 = """
+        DROP TABLE sign_in;
+        DROP TABLE review_session;
+        CREATE TABLE member (
+            id TEXT PRIMARY KEY, name TEXT NOT NULL, folded TEXT NOT NULL UNIQUE, role TEXT NOT NULL, projects TEXT, password TEXT,
+            created INTEGER NOT NULL, seen INTEGER) WITHOUT ROWID;
+        CREATE TABLE sign_in (digest BLOB PRIMARY KEY, member TEXT NOT NULL, expires INTEGER NOT NULL) WITHOUT ROWID;
+        CREATE TABLE review_session (digest BLOB PRIMARY KEY, member TEXT NOT NULL, expires INTEGER NOT NULL) WITHOUT ROWID;
+        CREATE TABLE saved_view (
+            project INTEGER NOT NULL, id TEXT NOT NULL, name TEXT NOT NULL, query TEXT NOT NULL, owner TEXT NOT NULL,
+            shared INTEGER NOT NULL, PRIMARY KEY (project, id)) WITHOUT ROWID;
+        CREATE TABLE seen (
+            project INTEGER NOT NULL, member TEXT NOT NULL, thread INTEGER NOT NULL, at INTEGER NOT NULL,
+            PRIMARY KEY (project, member, thread)) WITHOUT ROWID;
+        CREATE INDEX seen_thread ON seen (project, thread);
+        CREATE TABLE reviewed (
+            project INTEGER NOT NULL, thread INTEGER NOT NULL, by TEXT NOT NULL, at INTEGER NOT NULL,
+            PRIMARY KEY (project, thread)) WITHOUT ROWID;
+        CREATE TABLE audit (
+            number INTEGER PRIMARY KEY AUTOINCREMENT, project INTEGER, at INTEGER NOT NULL, by TEXT NOT NULL, action TEXT NOT NULL,
+            subject TEXT, detail TEXT);
+        CREATE INDEX audit_project ON audit (project, number);
+
+        -- Keyed hashes of the IDs of what was erased. `purging`: what is still to be done so that the file has
+        -- nothing of it; `blank`: zeros for its free pages.
+        ALTER TABLE control ADD COLUMN tombstone_key BLOB;
+        CREATE TABLE tombstone (project INTEGER NOT NULL, hash BLOB NOT NULL, PRIMARY KEY (project, hash)) WITHOUT ROWID;
+        ALTER TABLE search_state ADD COLUMN purging INTEGER NOT NULL DEFAULT 0;
+
+        -- What a vote, score, remark or trace note is about, to find all of them again. Events of a thread beside its items; and by user.
+        ALTER TABLE event ADD COLUMN target TEXT;
+        UPDATE event SET target = json_extract(payload, '$.target')
+            WHERE type IN ('feedback', 'score', 'comment', 'trace') AND payload IS NOT NULL;
+        CREATE INDEX event_target ON event (project, target) WHERE target IS NOT NULL;
+        CREATE INDEX event_beside ON event (project, thread)
+            WHERE thread IS NOT NULL AND type IN ('run', 'feedback', 'score', 'thread', 'identify', 'client_report');
+        CREATE INDEX event_person ON event (project, person) WHERE person IS NOT NULL;
+
+        -- The list walks this index alone: what most filters ask stands in it. `provenances`: bits of where its messages came from.
+        -- `view`: what its turns say of it, for the list; NULL until it is found out.
+        ALTER TABLE thread ADD COLUMN provenances INTEGER NOT NULL DEFAULT 0;
+        ALTER TABLE thread ADD COLUMN view TEXT;
+        UPDATE thread SET provenances = coalesce((
+            SELECT max(s.lane = 'secret') + 2 * max(s.lane = 'public' AND e.person IS NOT NULL) + 4 * max(s.lane = 'public' AND e.person IS NULL)
+            FROM event e INDEXED BY event_item JOIN source s ON s.number = e.source
+            WHERE e.project = thread.project AND e.thread = thread.number AND e.thread IS NOT NULL AND e.type = 'message'
+                AND e.type NOT IN ('run', 'feedback', 'score', 'thread', 'identify', 'client_report')), 0) | (turns <> 0);
+        DROP INDEX thread_activity;
+        CREATE INDEX thread_activity ON thread (project, last_at, number, first_at, roles, provenances);
+        CREATE INDEX thread_first ON thread (project, first_at, person);
+        CREATE INDEX thread_status ON thread (project, status, status_at) WHERE status IS NOT NULL;
+        CREATE INDEX thread_unviewed ON thread (project) WHERE turns <> 0 AND view IS NULL;
+        CREATE INDEX vote_thumb ON vote (project, thumb, thread) WHERE thread IS NOT NULL AND thumb IS NOT NULL;
+        CREATE INDEX vote_at ON vote (project, at, thumb);
+        CREATE INDEX vote_voter ON vote (project, voter);
+
+        -- `noted`: that its removal stands in the audit log.
+        ALTER TABLE score ADD COLUMN thread INTEGER;
+        ALTER TABLE score ADD COLUMN noted INTEGER NOT NULL DEFAULT 0;
+        UPDATE score SET thread = coalesce(
+            (SELECT number FROM thread t WHERE t.project = score.project AND t.id = score.target),
+            (SELECT thread FROM event e WHERE e.project = score.project AND e.id = score.target AND e.space = 0 AND e.part = x''));
+        CREATE INDEX score_thread ON score (project, thread, name, value) WHERE thread IS NOT NULL;
+        CREATE INDEX score_name ON score (project, name, value) WHERE thread IS NOT NULL;
+        CREATE INDEX score_category ON score (project, name, category) WHERE thread IS NOT NULL AND category IS NOT NULL;
+
+        -- `follower`: the last event that the facts and figures speak of. `dirty`: IDs that changed without an event of their own.
+        CREATE TABLE follower (followed INTEGER NOT NULL);
+        INSERT INTO follower VALUES (0);
+        CREATE TABLE dirty (project INTEGER NOT NULL, id TEXT NOT NULL, PRIMARY KEY (project, id)) WITHOUT ROWID;
+        CREATE TABLE fact (
+            project INTEGER NOT NULL, kind INTEGER NOT NULL, thread INTEGER NOT NULL, subject TEXT NOT NULL,
+            PRIMARY KEY (project, kind, thread, subject)) WITHOUT ROWID;
+        CREATE INDEX fact_subject ON fact (project, subject, kind, thread);
+        CREATE TABLE reply (
+            project INTEGER NOT NULL, question TEXT NOT NULL, message TEXT NOT NULL, PRIMARY KEY (project, question, message)) WITHOUT ROWID;
+        -- Counts of a quarter of an hour, and what each run or thread has added to them.
+        CREATE TABLE figure (
+            project INTEGER NOT NULL, slot INTEGER NOT NULL, name INTEGER NOT NULL, value INTEGER NOT NULL,
+            PRIMARY KEY (project, slot, name)) WITHOUT ROWID;
+        CREATE TABLE counted (
+            project INTEGER NOT NULL, subject TEXT NOT NULL, tally TEXT NOT NULL, PRIMARY KEY (project, subject)) WITHOUT ROWID;
+        CREATE TABLE blank (number INTEGER PRIMARY KEY, zeros BLOB NOT NULL);
+        CREATE INDEX alias_id ON alias (project, id);
+        CREATE INDEX quarantine_cause ON quarantine (project, reason, field, type, number);
+        -- Where the newest rows of the log had gone with their project, its numbers began again below what was indexed.
+        UPDATE search_state SET indexed = min(indexed, (SELECT coalesce(max(sequence), 0) FROM event));
         """
 }

@@ -3,7 +3,9 @@ public import Events
 import GRDB
 
 extension SQLiteStore {
-    public func quarantine(in project: ProjectID, reason: Reason?, limit: Int, after cursor: String?) async throws -> Page<QuarantineItem> {
+    public func quarantine(in project: ProjectID, of cause: QuarantineCause, limit: Int, after cursor: String?) async throws
+        -> Page<QuarantineItem>
+    {
         let before = try cursor.map { text in
             guard let number = Int64(text) else { throw ReadFailure.badCursor }
             return number
@@ -12,9 +14,10 @@ extension SQLiteStore {
             var rows = try Row.fetchAll(
                 db,
                 sql: """
-                    \(QuarantineRows.select) WHERE q.project = ? AND (? IS NULL OR q.reason = ?) AND q.number < ?
-                    ORDER BY q.number DESC LIMIT ?
-                    """, arguments: [project.number, reason?.rawValue, reason?.rawValue, before ?? .max, limit + 1])
+                    \(QuarantineRows.select) WHERE q.project = ?1 AND (?2 IS NULL OR q.reason = ?2) AND (?3 IS NULL OR coalesce(q.field, '') = ?3)
+                        AND (?4 IS NULL OR coalesce(q.type, '') = ?4) AND q.number < ?5
+                    ORDER BY q.number DESC LIMIT ?6
+                    """, arguments: [project.number, cause.reason?.rawValue, cause.field, cause.type, before ?? .max, limit + 1])
             var next: String?
             if rows.count > limit {
                 rows.removeLast()
@@ -29,6 +32,27 @@ extension SQLiteStore {
             let rows = try Row.fetchAll(
                 db, sql: "SELECT reason, count(*) FROM quarantine WHERE project = ? GROUP BY reason", arguments: [project.number])
             return Dictionary(rows.compactMap { row in Reason(rawValue: row[0]).map { ($0, row[1]) } }, uniquingKeysWith: +)
+        }
+    }
+
+    public func quarantineGroups(in project: ProjectID) async throws -> [QuarantineGroup] {
+        try await pool.read { db in
+            let rows = try Row.fetchAll(
+                db,
+                sql: """
+                    SELECT reason, field, type, count(*), min(received), max(received), max(number) FROM quarantine
+                    WHERE project = ? GROUP BY reason, field, type ORDER BY 4 DESC, 7 DESC
+                    """, arguments: [project.number])
+            return try rows.compactMap { row in
+                guard let reason = Reason(rawValue: row[0]),
+                    let sample = try Row.fetchOne(
+                        db, sql: "\(QuarantineRows.select) WHERE q.project = ? AND q.number = ?",
+                        arguments: [project.number, row[6] as Int64])
+                else { return nil }
+                return QuarantineGroup(
+                    reason: reason, field: row[1], type: row[2], count: row[3], firstAt: Timestamp(microseconds: row[4]),
+                    lastAt: Timestamp(microseconds: row[5]), sample: try QuarantineRows.item(sample, db: db))
+            }
         }
     }
 

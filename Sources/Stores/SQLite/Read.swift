@@ -29,7 +29,10 @@ extension SQLiteStore {
                 db.cachedStatement(
                     sql: "SELECT \(EventRows.columns) \(EventRows.joins) WHERE e.project = ? AND e.id = ? AND e.space = 0 AND e.part = x''"),
                 arguments: [project.number, id])
-            if let row { return try reader.dressed([EventRows.item(row)]).first }
+            if let row {
+                let item = try EventRows.item(row)
+                return try reader.itemOfTurns(item) ?? reader.dressed([item]).first
+            }
             return try reader.derivedMessage(id)
         }
     }
@@ -148,6 +151,8 @@ struct ConversationReader {
     let db: Database
     let project: Project
     let now: Timestamp
+    /// The member whose marks are read.
+    var viewer: String?
 
     func items(of thread: Int64, limit: Int, after: ItemCursor?) throws -> [EventRows.Item] {
         let statement = try db.cachedStatement(
@@ -165,7 +170,8 @@ struct ConversationReader {
         _ summary: ThreadSummary, number: Int64, items: [EventRows.Item], isFirstPage: Bool, next: String?
     ) throws -> Conversation {
         Conversation(
-            thread: summary, items: try dressed(items), looseRuns: isFirstPage ? try looseRuns(of: number) : [], next: next)
+            thread: try withRemovedScores(summary), items: try dressed(items), looseRuns: isFirstPage ? try looseRuns(of: number) : [],
+            next: next)
     }
 
     private func looseRuns(of thread: Int64) throws -> [RunNode] {
@@ -198,7 +204,8 @@ struct ConversationReader {
             folded.items[index].scores = scores[id] ?? []
             folded.items[index].comments = comments[id] ?? []
         }
-        var thread = summary
+        Confirmation.settle(&folded.items)
+        var thread = try withRemovedScores(summary)
         let messages = folded.items.filter { $0.event.idSpace == .message }
         thread.messageCount = messages.count
         thread.first = messages.first.map(excerpt)
@@ -224,14 +231,18 @@ struct ConversationReader {
         return try wholeConversation(summary).items.first { $0.event.id == id && $0.derivedFrom != nil }
     }
 
-    /// Items with their feedback, scores and runs.
+    /// Items with their feedback, scores and runs; a stretch of a thread in order.
     func dressed(_ items: [EventRows.Item]) throws -> [ConversationItem] {
         let messages = items.filter { $0.event.idSpace == .message }.map(\.event.id)
-        let forest = RunForest(try nodes(runs: descendants(of: messages, and: messages)))
+        // What the first of them answers may be on the page before, and what one replies to anywhere.
+        let before = try items.first(where: \.isSaid).flatMap { try $0.isAnswer ? question(before: $0) : nil }
+        let named = items.compactMap { $0.isAnswer ? $0.replyTo : nil }
+        let roots = Set(messages + named + [before].compactMap(\.self))
+        let forest = RunForest(try nodes(runs: descendants(of: Array(roots), and: Array(roots))))
         let votes = try votes(on: messages)
         let scores = try scores(on: messages)
         let comments = try comments(on: messages)
-        return items.map { item in
+        var dressed = items.map { item in
             guard item.event.idSpace == .message else {
                 return ConversationItem(event: item.event, at: item.at, receivedAt: item.receivedAt, provenance: item.provenance)
             }
@@ -241,24 +252,73 @@ struct ConversationReader {
                 feedback: FeedbackSummary(votes: votes[id] ?? []), scores: scores[id] ?? [], comments: comments[id] ?? [],
                 runs: forest.runs(under: id))
         }
+        let questions = Dictionary(named.map { ($0, forest.runs(under: $0)) }, uniquingKeysWith: { first, _ in first })
+        Confirmation.settle(&dressed, after: before.map { forest.runs(under: $0) } ?? [], of: questions)
+        return dressed
+    }
+
+    /// The same of answers that stand anywhere.
+    func confirmations(of answers: [EventRows.Item]) throws -> [String: Confirmation] {
+        var questions: [String: String] = [:]
+        for answer in answers { questions[answer.event.id] = try answer.replyTo ?? question(before: answer) }
+        let roots = Array(Set(answers.map(\.event.id)).union(questions.values))
+        let runs = try descendants(of: roots, and: roots)
+        guard !runs.isEmpty else { return [:] }
+        let forest = RunForest(try nodes(runs: runs))
+        var found: [String: Confirmation] = [:]
+        for answer in answers {
+            guard case .message(let message) = answer.event.body else { continue }
+            let id = answer.event.id
+            found[id] = Confirmation.compare(
+                message, with: forest.runs(under: id) + (questions[id].map { forest.runs(under: $0) } ?? []))
+        }
+        return found
+    }
+
+    /// What a user or assistant said before.
+    static let predecessor = """
+        SELECT id, role FROM event INDEXED BY event_item WHERE project = ?1 AND thread = ?2 AND thread IS NOT NULL AND type = 'message'
+            AND type NOT IN ('run', 'feedback', 'score', 'thread', 'identify', 'client_report') AND role IN (0, 1)
+            AND at <= ?3 AND (at < ?3 OR id < ?4) ORDER BY at DESC, id DESC LIMIT 1
+        """
+
+    /// The user's message before an answer, where no other answer stands between.
+    private func question(before answer: EventRows.Item) throws -> String? {
+        guard let thread = answer.thread else { return nil }
+        let row = try Row.fetchOne(
+            db.cachedStatement(sql: Self.predecessor),
+            arguments: [project.number.number, thread, answer.at.microseconds, answer.event.id])
+        return row.flatMap { ($0[1] as Int) == 0 ? $0[0] : nil }
+    }
+
+    /// A message as its thread's turns let it read; nil where its thread has none.
+    func itemOfTurns(_ item: EventRows.Item) throws -> ConversationItem? {
+        guard item.isAnswer, let thread = item.event.thread, let (fold, summary) = try summary(of: thread), fold.hasTurns else {
+            return nil
+        }
+        return try wholeConversation(summary).items.first { $0.event.id == item.event.id }
     }
 
     // MARK: runs
 
     /// The runs that name one of `parents`, those of `ids` themselves, and all below them.
     func descendants(of parents: [String], and ids: [String]) throws -> [String] {
-        let statement = try db.cachedStatement(
-            sql: """
-                WITH RECURSIVE tree(id) AS (
-                    SELECT id FROM run WHERE project = :project AND parent IN (SELECT value FROM json_each(:parents))
-                    UNION SELECT id FROM run WHERE project = :project AND fallback IN (SELECT value FROM json_each(:parents))
-                    UNION SELECT id FROM run WHERE project = :project AND id IN (SELECT value FROM json_each(:ids))
-                    UNION SELECT run.id FROM tree JOIN run ON run.project = :project AND run.parent = tree.id)
-                SELECT id FROM tree LIMIT \(Self.maximumRuns)
-                """)
-        return try String.fetchAll(
-            statement, arguments: ["project": project.number.number, "parents": EventRows.list(parents), "ids": EventRows.list(ids)])
+        try String.fetchAll(
+            db.cachedStatement(sql: Self.tree),
+            arguments: [
+                "project": project.number.number, "parents": EventRows.list(parents), "ids": EventRows.list(ids),
+                "limit": Self.maximumRuns,
+            ])
     }
+
+    static let tree = """
+        WITH RECURSIVE tree(id) AS (
+            SELECT id FROM run WHERE project = :project AND parent IN (SELECT value FROM json_each(:parents))
+            UNION SELECT id FROM run WHERE project = :project AND fallback IN (SELECT value FROM json_each(:parents))
+            UNION SELECT id FROM run WHERE project = :project AND id IN (SELECT value FROM json_each(:ids))
+            UNION SELECT run.id FROM tree JOIN run ON run.project = :project AND run.parent = tree.id)
+        SELECT id FROM tree LIMIT :limit
+        """
 
     func nodes(runs ids: [String]) throws -> [RunNode] {
         guard !ids.isEmpty else { return [] }
@@ -343,19 +403,24 @@ struct ConversationReader {
             }, by: \.target)
     }
 
-    func comments(on targets: [String]) throws -> [String: [Comment]] {
+    /// - Parameter withReplies: remarks on remarks are read one level deep.
+    func comments(on targets: [String], withReplies: Bool = true) throws -> [String: [Comment]] {
         let rows = try Row.fetchAll(
             db.cachedStatement(
                 sql: """
                     SELECT id, target, text, author, at, changed_at FROM comment
                     WHERE project = ? AND text IS NOT NULL AND target IN (SELECT value FROM json_each(?)) ORDER BY at, id
                     """), arguments: [project.number.number, EventRows.list(targets)])
-        return Dictionary(
-            grouping: rows.map { row in
-                Comment(
-                    id: row[0], target: row[1], text: row[2], author: row[3], at: Timestamp(microseconds: row[4]),
-                    changedAt: Timestamp(microseconds: row[5]))
-            }, by: \.target)
+        var comments = rows.map { row in
+            Comment(
+                id: row[0], target: row[1], text: row[2], author: row[3], at: Timestamp(microseconds: row[4]),
+                changedAt: Timestamp(microseconds: row[5]))
+        }
+        if withReplies, !comments.isEmpty {
+            let replies = try self.comments(on: comments.map(\.id), withReplies: false)
+            for index in comments.indices { comments[index].replies = replies[comments[index].id] ?? [] }
+        }
+        return Dictionary(grouping: comments, by: \.target)
     }
 
     // MARK: runs by themselves
@@ -405,5 +470,23 @@ extension Conversation {
             page.next = page.items.last.map { ItemCursor(at: $0.at, id: $0.event.id).text }
         }
         return page
+    }
+}
+
+extension EventRows.Item {
+    /// Whether a user or an assistant said it.
+    fileprivate var isSaid: Bool {
+        guard case .message(let message) = event.body else { return false }
+        return message.role == .user || message.role == .assistant
+    }
+
+    fileprivate var isAnswer: Bool {
+        guard case .message(let message) = event.body else { return false }
+        return message.role == .assistant
+    }
+
+    fileprivate var replyTo: String? {
+        guard case .message(let message) = event.body else { return nil }
+        return message.replyTo
     }
 }

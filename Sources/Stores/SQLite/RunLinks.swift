@@ -19,6 +19,8 @@ struct RunLinks {
             .execute(arguments: [project.number, id])
         try db.cachedStatement(sql: "UPDATE vote SET thread = ? WHERE project = ? AND target = ? AND thread IS NOT ?")
             .execute(arguments: [thread, project.number, id, thread])
+        try db.cachedStatement(sql: "UPDATE score SET thread = ? WHERE project = ? AND target = ? AND thread IS NOT ?")
+            .execute(arguments: [thread, project.number, id, thread])
         // P-BIND-6: the ID of a message doubles as a trace's, and a message may say which trace it went with.
         if let trace {
             try db.cachedStatement(sql: "INSERT INTO message_trace VALUES (?,?,?) ON CONFLICT DO NOTHING")
@@ -56,8 +58,12 @@ struct RunLinks {
                 arguments: [project.number, trace])
             found = try (noted + (TraceID(trace)?.messageIDs ?? [])).first(where: messageExists)
         }
-        try db.cachedStatement(sql: "UPDATE run SET fallback = ? WHERE project = ? AND id = ? AND fallback IS NOT ?")
-            .execute(arguments: [found, project.number, run, found])
+        let before = try String.fetchOne(
+            db.cachedStatement(sql: "SELECT fallback FROM run WHERE project = ? AND id = ?"), arguments: [project.number, run])
+        guard before != found else { return }
+        try db.cachedStatement(sql: "UPDATE run SET fallback = ? WHERE project = ? AND id = ?")
+            .execute(arguments: [found, project.number, run])
+        if let before { try noteMoved(before) }
     }
 
     /// Folds the run again from its parts and settles every link that this may change.
@@ -92,7 +98,16 @@ struct RunLinks {
                 """
         ).execute(arguments: [project.number, id, run.parent, thread])
         // By all of its parts, not by what is known so far: a start that comes after the end must not leave another time behind.
-        if run.isTurn, let thread { for time in Run.turnTimes(of: parts) { try threads.applyTurn(at: time, to: thread) } }
+        if run.isTurn, let thread {
+            for time in Run.turnTimes(of: parts) { try threads.applyTurn(at: time, roles: run.turnRoles, to: thread) }
+        }
+        if run.isTurn, let thread {
+            // Its messages may have been judged before.
+            for table in ["score", "vote"] {
+                try db.cachedStatement(sql: "UPDATE \(table) SET thread = ? WHERE project = ? AND target IN (?, ?) AND thread IS NULL")
+                    .execute(arguments: [thread, project.number, id, TurnFold.answerID(of: id)])
+            }
+        }
         if let trace = run.trace {
             for (rank, trace) in ([trace] + run.linkedTraces).enumerated() {
                 try db.cachedStatement(sql: "INSERT INTO run_trace VALUES (?,?,?,?) ON CONFLICT DO NOTHING")
@@ -100,6 +115,7 @@ struct RunLinks {
             }
             try fallBack(id)
         }
+        if let before, let named = before, named != run.parent { try noteMoved(named) }
         if let before, before == run.parent {
             return try settle(id)  // A later part that names the same parent, or none, moves no other link.
         }
@@ -110,6 +126,11 @@ struct RunLinks {
         try collectAncestors(of: run.parent, into: &affected)
         try collectAncestors(of: before ?? nil, into: &affected)
         for run in affected { try settle(run) }
+    }
+
+    /// What stood under an ID stands elsewhere now: the follower looks at it again.
+    func noteMoved(_ id: String) throws {
+        try db.cachedStatement(sql: "INSERT INTO dirty VALUES (?,?) ON CONFLICT DO NOTHING").execute(arguments: [project.number, id])
     }
 
     private func settle(_ id: String) throws {

@@ -77,6 +77,7 @@ public final class SQLiteStore: Sendable {
                         PRAGMA synchronous = FULL;
                         PRAGMA wal_autocheckpoint = \(4 * configuration.walPages);
                         PRAGMA cache_size = -\(configuration.writerCacheKiB);
+                        PRAGMA secure_delete = FAST;
                         """)
             }
         } catch let error as DatabaseError {
@@ -117,6 +118,14 @@ extension SQLiteStore {
     /// One step of the search index, for tests that cannot wait for it.
     package func indexNextForTests() async throws -> Int { try await indexNext() }
 
+    /// All steps of search, facts and views, for tests that cannot wait for them.
+    package func catchUpForTests() async throws {
+        while try await indexNext() > 0 {}
+        while try await followNext() > 0 {}
+        while try await viewNext() {}
+        while try await purgeNext() {}
+    }
+
     /// How SQLite would run these statements, a line each.
     package func plansForTests(of statements: [String]) async throws -> [String] {
         try await pool.read { db in
@@ -138,6 +147,8 @@ struct NumberCache {
     /// Past this many a cache starts anew: about 10 MB.
     static let maximum = 50_000
 
+    /// `control.revision` when they were looked up: projects and users may have been taken away since, by another process too.
+    var revision: Int64 = -1
     var sources: [Source: Int64] = [:]
     var people: [Person: Int64] = [:]
     /// IDs whose names are registered.

@@ -23,6 +23,7 @@ extension SQLiteStore {
                 logger.warning("search index could not follow; trying again", metadata: ["error": "\(error)"])
                 indexed = 0
             }
+            if indexed < chunk, !isBusy, (try? await purgeNext()) == true { continue }
             if indexed < chunk {
                 try? await Task.sleep(for: .milliseconds(200))
             } else if isBusy {
@@ -42,11 +43,7 @@ extension SQLiteStore {
         return try await pool.write { db in
             let rows = try Row.fetchAll(
                 db.cachedStatement(
-                    sql: """
-                        SELECT sequence, project, space, content, CASE WHEN space = 0 OR space = 1
-                            AND (instr(payload, '"question":') > 0 OR instr(payload, '"answer":') > 0) THEN payload END
-                        FROM event WHERE sequence > ? ORDER BY sequence LIMIT ?
-                        """),
+                    sql: "SELECT \(SearchText.columns) FROM event WHERE sequence > ? ORDER BY sequence LIMIT ?"),
                 arguments: [from, limit])
             guard let last = rows.last else { return 0 }
             // Another process may have been here in the meantime.
@@ -54,12 +51,7 @@ extension SQLiteStore {
             guard db.changesCount > 0 else { return rows.count }
             let insert = try db.cachedStatement(sql: "INSERT INTO search (rowid, scope, words) VALUES (?,?,?)")
             for row in rows {
-                let text: String
-                switch Event.IDSpace(rawValue: row[2]) {
-                case .message: text = (row[3] as String?) ?? (row[4] as String?).map { SearchText.words(ofPayload: $0) } ?? ""
-                case .run: text = (row[4] as String?).map { SearchText.words(ofTurn: $0) } ?? ""
-                default: continue
-                }
+                let text = SearchText.words(of: row)
                 guard !text.isEmpty else { continue }
                 try insert.execute(arguments: [row[0] as Int64, SearchText.scope(ProjectID(row[1])), SearchText.spaced(text)])
             }
@@ -72,6 +64,32 @@ extension SQLiteStore {
 
 /// Text as the search index takes it.
 enum SearchText {
+    /// The columns `words(of:)` reads, in its order.
+    static let columns = """
+        sequence, project, space, content, CASE WHEN space = 0 OR space = 1
+            AND (instr(payload, '"question":') > 0 OR instr(payload, '"answer":') > 0) THEN payload END
+        """
+
+    /// What is found of an event; empty where nothing is.
+    static func words(of row: Row) -> String {
+        switch Event.IDSpace(rawValue: row[2]) {
+        case .message: (row[3] as String?) ?? (row[4] as String?).map { words(ofPayload: $0) } ?? ""
+        case .run: (row[4] as String?).map { words(ofTurn: $0) } ?? ""
+        default: ""
+        }
+    }
+
+    /// Takes an event out of the index, before its row goes: an index without content has to be told the words (FTS5, section 4.4.3).
+    static func remove(_ sequence: Int64, indexed: Int64, db: Database) throws {
+        guard sequence <= indexed,
+            let row = try Row.fetchOne(db.cachedStatement(sql: "SELECT \(columns) FROM event WHERE sequence = ?"), arguments: [sequence])
+        else { return }
+        let text = words(of: row)
+        guard !text.isEmpty else { return }
+        try db.cachedStatement(sql: "INSERT INTO search (search, rowid, scope, words) VALUES ('delete', ?, ?, ?)")
+            .execute(arguments: [sequence, scope(ProjectID(row[1])), spaced(text)])
+    }
+
     static func scope(_ project: ProjectID) -> String { "p\(project.number)" }
 
     /// Words that all must occur, the last as a beginning; within one project. Nothing a person types is syntax.
@@ -81,7 +99,9 @@ enum SearchText {
             .split(whereSeparator: \.isWhitespace).filter { $0.contains { $0.isLetter || $0.isNumber } }.prefix(16).map { term in
                 "\"" + spaced(String(term)).replacing("\"", with: " ") + "\""
             }
-        let matching = terms.isEmpty ? "\"\"" : terms.joined(separator: " AND ") + "*"
+        // One or two letters begin too many words to gather them while somebody waits: they count as a word of their own.
+        let isBeginning = (terms.last?.unicodeScalars.count ?? 0) >= 5 || terms.last?.utf8.contains { $0 >= 0x80 } == true
+        let matching = terms.isEmpty ? "\"\"" : terms.joined(separator: " AND ") + (isBeginning ? "*" : "")
         return "scope:\(scope(project)) AND words:(\(matching))"
     }
 

@@ -48,12 +48,12 @@ struct ThreadRows {
 
     func knownName(of number: Int64) -> String? { names[number]?.id }
 
-    mutating func apply(_ event: Event, at: Timestamp, to id: String, in project: ProjectID) {
-        entries[Name(project: project, id: id)]!.fold.apply(event, at: at)
+    mutating func apply(_ event: Event, at: Timestamp, from provenance: Provenance, to id: String, in project: ProjectID) {
+        entries[Name(project: project, id: id)]!.fold.apply(event, at: at, from: provenance)
         entries[Name(project: project, id: id)]!.isChanged = true
     }
 
-    mutating func applyTurn(at: Timestamp, to number: Int64) throws {
+    mutating func applyTurn(at: Timestamp, roles: [Event.Role], to number: Int64) throws {
         if names[number] == nil {
             guard
                 let row = try Row.fetchOne(
@@ -64,7 +64,7 @@ struct ThreadRows {
             names[number] = name
         }
         guard let name = names[number] else { return }
-        entries[name]!.fold.applyTurn(at: at)
+        entries[name]!.fold.applyTurn(at: at, roles: roles)
         entries[name]!.isChanged = true
     }
 
@@ -92,6 +92,14 @@ struct ThreadRows {
         nextNumber = nil
     }
 
+    /// Writes a thread that was folded again from what is left of it.
+    static func rewrite(_ fold: ThreadFold, number: Int64, id: String, project: ProjectID, db: Database) throws {
+        try db.execute(sql: "DELETE FROM thread_tag WHERE project = ? AND thread = ?", arguments: [project.number, number])
+        var rows = ThreadRows(db: db)
+        rows.entries[Name(project: project, id: id)] = Entry(number: number, isNew: false, isChanged: true, fold: fold)
+        try rows.write()
+    }
+
     func write() throws {
         for (name, entry) in entries where entry.isChanged {
             let fold = entry.fold
@@ -100,12 +108,13 @@ struct ThreadRows {
                 ? """
                 INSERT INTO thread (messages, roles, first_at, last_at, first_message_at, first_message, last_message_at, last_message,
                     active_at, person, person_at, person_event, status, status_at, status_event, metadata, metadata_at, metadata_event,
-                    turns, number, project, id) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)
+                    turns, provenances, number, project, id) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)
                 """
                 : """
                 UPDATE thread SET messages = ?, roles = ?, first_at = ?, last_at = ?, first_message_at = ?, first_message = ?,
                     last_message_at = ?, last_message = ?, active_at = ?, person = ?, person_at = ?, person_event = ?, status = ?,
-                    status_at = ?, status_event = ?, metadata = ?, metadata_at = ?, metadata_event = ?, turns = ?
+                    status_at = ?, status_event = ?, metadata = ?, metadata_at = ?, metadata_event = ?, turns = ?,
+                    provenances = ?, view = NULL
                 WHERE number = ? AND project = ? AND id = ?
                 """
             try db.cachedStatement(sql: sql).execute(arguments: [
@@ -114,8 +123,13 @@ struct ThreadRows {
                 fold.lastAt?.microseconds, fold.user?.value, fold.user?.place.at.microseconds, fold.user?.place.id,
                 fold.status?.value.rawValue, fold.status?.place.at.microseconds, fold.status?.place.id,
                 fold.metadata?.value.string, fold.metadata?.place.at.microseconds, fold.metadata?.place.id,
-                fold.hasTurns, entry.number, name.project.number, name.id,
+                fold.hasTurns, fold.provenances, entry.number, name.project.number, name.id,
             ])
+            if entry.isNew {
+                // What was said of it before it was there.
+                try db.cachedStatement(sql: "UPDATE score SET thread = ? WHERE project = ? AND target = ?")
+                    .execute(arguments: [entry.number, name.project.number, name.id])
+            }
             for (tag, latest) in fold.tags {
                 try db.cachedStatement(
                     sql: """
@@ -134,12 +148,20 @@ extension ThreadFold {
     /// The columns `init(_:)` reads, in its order; reading by position is a third of the cost of reading by name.
     static let columns = """
         messages, roles, first_at, active_at, first_message_at, first_message, last_message_at, last_message,
-        person, person_at, person_event, status, status_at, status_event, metadata, metadata_at, metadata_event, number, id, last_at, turns
+        person, person_at, person_event, status, status_at, status_event, metadata, metadata_at, metadata_event, number, id, last_at, turns,
+        provenances, view
         """
     static let numberColumn = 17
     static let idColumn = 18
     static let lastAtColumn = 19
-    static let columnCount = 21
+    static let viewColumn = 22
+    static let columnCount = 23
+
+    /// When a conversation was active last, by its row: a person may have opened it again.
+    static func activeAt(_ row: Row) -> Timestamp {
+        let lastAt = Timestamp(microseconds: row[lastAtColumn])
+        return ThreadFold(row).status.flatMap { $0.value == .active ? max($0.place.at, lastAt) : nil } ?? lastAt
+    }
 
     /// A thread's fold as it stands in its row; tags are only ever added, so they stay in their table.
     init(_ row: Row) {
@@ -149,6 +171,7 @@ extension ThreadFold {
             return Place(at: Timestamp(microseconds: at), id: id)
         }
         hasTurns = row[20]
+        provenances = row[21]
         messageCount = row[0]
         roles = row[1]
         firstAt = Timestamp(microseconds: row[2])

@@ -1,0 +1,39 @@
+import Conversations
+import Events
+import Synchronization
+@testable import Review
+
+/// Gives every event the same verdict, and remembers what it was asked.
+final class StubOffice: BackOffice {
+    struct Written: Equatable {
+        var event: Event
+        var record: String
+        var project: String
+    }
+    let verdict: Verdict
+    let written = Mutex<[Written]>([])
+    let mendings = Mutex<[Mending]>([])
+
+    init(verdict: Verdict) { self.verdict = verdict }
+
+    var events: [Event] { written.withLock { $0.map(\.event) } }
+
+    func write(_ events: [Event], by record: String, to project: Project) async -> [Verdict] {
+        written.withLock { $0 += events.map { Written(event: $0, record: record, project: project.name) } }
+        return events.map { _ in verdict }
+    }
+
+    func replay(_ items: [QuarantineItem], _ mending: Mending, in project: Project) async throws -> [Verdict] {
+        mendings.withLock { $0.append(mending) }
+        return items.map { _ in verdict }
+    }
+
+    func issueKey(_ lane: Lane, of project: Project, label: String?, expiresAt: Timestamp?) async throws -> (key: KeyRecord, text: String) {
+        let key = KeyRecord(
+            id: "key_new", lane: lane, scope: .project, project: project.number, digest: [], shown: "shown", label: label,
+            createdAt: StubStore.now, expiresAt: expiresAt)
+        return (key, lane == .public ? "pk_new" : "sk_new")
+    }
+
+    func fault(inOrigin origin: String) -> String? { origin.hasPrefix("http") ? nil : "\(origin) is not an origin." }
+}
