@@ -63,6 +63,12 @@ const SHAPES = {
   close: "M6 6l12 12M18 6 6 18",
   check: "M5 12.5l4.5 4.5L19 7.5",
   download: "M12 4v11M7 11l5 5 5-5M4 20h16",
+  plus: "M12 5v14M5 12h14",
+  menu: "M4 6h16M4 12h16M4 18h16",
+  person: "M16 8a4 4 0 1 1-8 0 4 4 0 0 1 8 0M4 21c.6-4 3.8-6 8-6s7.4 2 8 6",
+  key: "M15 7a4 4 0 1 1-3.5 6L4 20.5V17l5.2-5.2A4 4 0 0 1 15 7",
+  save: "M6 4h12v16l-6-4-6 4z",
+  live: "M12 12v.1M8 16a6 6 0 0 1 0-8M16 8a6 6 0 0 1 0 8M5 19a10 10 0 0 1 0-14M19 5a10 10 0 0 1 0 14",
   chat: "M5 4h14a2 2 0 0 1 2 2v9a2 2 0 0 1-2 2h-7l-5 4v-4H5a2 2 0 0 1-2-2V6a2 2 0 0 1 2-2z",
 };
 
@@ -72,7 +78,7 @@ export function icon(name) {
   svg.setAttribute("class", "icon");
   svg.setAttribute("aria-hidden", "true");
   const path = document.createElementNS(SVG, "path");
-  path.setAttribute("d", SHAPES[name]);
+  path.setAttribute("d", SHAPES[name] ?? "");
   svg.append(path);
   return svg;
 }

@@ -1,22 +1,15 @@
 // The keyboard. Single keys, so they are off while someone types and while a modifier is down.
 
-import { el, icon } from "./dom.js";
-
-const SHEET = [
-  ["j  k", "next, previous conversation"],
-  ["Enter", "open the conversation in focus"],
-  ["Esc", "back, or close what is open"],
-  ["/", "search"],
-  ["o", "show or hide the details"],
-  ["?", "this sheet"],
-];
+import { el, icon, replace } from "./dom.js";
+import { t } from "./words.js";
 
 function typing(target) {
   return target instanceof Element && target.closest("input, textarea, select, [contenteditable], [role=combobox]") !== null;
 }
 
-/// `actions` maps a key to what it does; Esc is told while typing too, so that it can leave the field.
-export function listen(actions) {
+/// `layers()` answers with the keys of the moment, the nearest first: [{ key: { does, run } }]. A `run` that answers
+/// false leaves the key to the next layer. In a field, Esc leaves the field.
+export function listen(layers) {
   document.addEventListener("keydown", (press) => {
     if (press.defaultPrevented || press.ctrlKey || press.metaKey || press.altKey || press.isComposing) return;
     if (document.querySelector("dialog[open]")) return;
@@ -24,22 +17,45 @@ export function listen(actions) {
       if (press.key === "Escape") press.target.blur();
       return;
     }
-    const action = actions[press.key];
-    if (!action) return;
-    press.preventDefault();
-    action();
+    for (const actions of layers()) {
+      const action = Object.hasOwn(actions, press.key) ? actions[press.key] : null;
+      if (!action || action.run(press) === false) continue;
+      press.preventDefault();
+      return;
+    }
   });
 }
 
-export function sheet() {
-  const dialog = el("dialog.sheet", { "aria-labelledby": "sheet-title", on: { click: (press) => press.target === dialog && dialog.close() } },
+const NAMES = { " ": "keys.space", ArrowLeft: "keys.left", ArrowRight: "keys.right", ArrowUp: "keys.up", ArrowDown: "keys.down", Escape: "keys.escape", Enter: "keys.enter" };
+
+/// The sheet that tells the keys; `groups()` answers with [[title, { key: { does } }]] when it opens.
+export function sheet(groups) {
+  const body = el("div.key-groups");
+  const node = el("dialog.sheet", { "aria-labelledby": "sheet-title", on: { click: (press) => press.target === node && node.close() } },
     el("div.sheet-body", null,
       el("header", null,
-        el("h2", { id: "sheet-title" }, "Keys"),
-        el("button.quiet.square", { type: "button", "aria-label": "Close", on: { click: () => dialog.close() } }, icon("close"))),
-      el("dl.keys", null, SHEET.map(([keys, meaning]) => el("div", null,
-        el("dt", null, keys.split(/\s+/).map((key) => el("kbd", null, key))),
-        el("dd", null, meaning)))),
-      el("p.dim", null, "Keys rest while you type in a field.")));
-  return dialog;
+        el("h2", { id: "sheet-title" }, t("keys.title")),
+        el("button.quiet.square", { type: "button", "aria-label": t("act.close"), on: { click: () => node.close() } }, icon("close"))),
+      body,
+      el("p.dim", null, t("keys.rest"))));
+  return {
+    element: node,
+    open() {
+      replace(body, groups().filter(([, actions]) => Object.keys(actions).length > 0).map(([title, actions]) => el("section", null,
+        el("h3", null, title),
+        el("dl.keys", null, lines(actions).map(([keys, does]) => el("div", null,
+          el("dt", null, keys.map((key) => key === "…" ? key : el("kbd", null, NAMES[key] ? t(NAMES[key]) : key))),
+          el("dd", null, does)))))));
+      node.showModal();
+    },
+  };
+}
+
+/// Keys that do the same stand on one line; `keys` names a row of them ("1 … 5"), `hidden` ones are not told.
+function lines(actions) {
+  const byWords = new Map();
+  for (const [key, { does, keys, hidden }] of Object.entries(actions)) {
+    if (does && !hidden) byWords.set(does, [...(byWords.get(does) ?? []), ...(keys ? keys.split(" ") : [key])]);
+  }
+  return [...byWords].map(([does, keys]) => [[...new Set(keys)], does]);
 }
