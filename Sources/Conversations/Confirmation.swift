@@ -38,10 +38,30 @@ public enum Confirmation: Sendable, Equatable {
 }
 
 extension Confirmation {
+    /// Compares an answer with the runs under it, then with those under its question, which speak for all tries at it.
+    /// - Parameter isOthers: whether another answer to the same question has these words: then its run says nothing of this one.
+    public static func compare(
+        _ message: Event.Message, own: [RunNode], ofQuestion: [RunNode], isOthers: (_ words: String) throws -> Bool
+    ) rethrows -> Confirmation? {
+        let (own, asked) = (compare(message, with: own), compare(message, with: ofQuestion))
+        if own == .confirmed || asked == .confirmed { return .confirmed }
+        if let own { return own }
+        if case .differs(_, let words)? = asked, try isOthers(words) { return nil }
+        return asked
+    }
+
+    /// Whether two texts are the same words.
+    public static func areSame(_ a: String, _ b: String) -> Bool { a.collapsed == b.collapsed }
+
     /// Compares each answer among a thread's items with the runs under it and under the question it answers: the one it replies to, else
     /// the user's message before it, where no other answer stands between.
-    /// - Parameter before: the runs under the user's message before the first item, where the first answer may answer that one.
-    public static func settle(_ items: inout [ConversationItem], after before: [RunNode] = [], of questions: [String: [RunNode]] = [:]) {
+    /// - Parameters:
+    ///   - before: the runs under the user's message before the first item, where the first answer may answer that one.
+    ///   - isOthers: whether an answer to that question beside the one of that ID has these words.
+    public static func settle(
+        _ items: inout [ConversationItem], after before: [RunNode] = [], of questions: [String: [RunNode]] = [:],
+        isOthers: (_ words: String, _ question: String, _ id: String) throws -> Bool
+    ) rethrows {
         var byID: [String: [RunNode]] = questions
         for item in items where item.event.idSpace == .message { byID[item.event.id] = item.runs }
         var asked = before
@@ -54,7 +74,10 @@ extension Confirmation {
                 asked = []
                 // What a run says of itself needs no confirmation.
                 if items[index].derivedFrom == nil {
-                    items[index].confirmation = compare(message, with: items[index].runs + question)
+                    let id = items[index].event.id
+                    items[index].confirmation = try compare(message, own: items[index].runs, ofQuestion: question) { words in
+                        try message.replyTo.map { try isOthers(words, $0, id) } ?? false
+                    }
                 }
             case .system, .tool: break
             }

@@ -17,22 +17,27 @@ struct PageFile: Sendable {
         body = ByteBuffer(bytes: bytes)
         packed = Gzip.compressed(bytes).flatMap { $0.count < bytes.count ? ByteBuffer(bytes: $0) : nil }
         tag = "\"" + SHA256.hash(data: bytes).prefix(16).map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined() + "\""
-        headers = [
+        let own: HTTPFields = [
             .contentType: Self.contentType(of: name),
             .eTag: tag,
             .vary: "Accept-Encoding",
             // Kept, but asked about each time: a new binary shows at once.
             .cacheControl: "no-cache",
-            // Only our own files run, nothing is loaded from elsewhere or framed, and no text becomes markup or script.
-            .contentSecurityPolicy: "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-                + "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'",
             .xContentTypeOptions: "nosniff",
-            .referrerPolicy: "no-referrer",
-            .frameOptions: "DENY",
-            .crossOriginOpenerPolicy: "same-origin",
             .crossOriginResourcePolicy: "same-origin",
         ]
+        // What only a document obeys is not sent with each of two dozen modules.
+        headers = name.hasSuffix(".html") ? own + Self.ofDocument : own
     }
+
+    /// Only our own files run, nothing is loaded from elsewhere or framed, and no text becomes markup or script.
+    private static let ofDocument: HTTPFields = [
+        .contentSecurityPolicy: "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+            + "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'",
+        .referrerPolicy: "no-referrer",
+        .frameOptions: "DENY",
+        .crossOriginOpenerPolicy: "same-origin",
+    ]
 
     func response(to request: Request) -> Response {
         if matches(request.headers[.ifNoneMatch]) {
@@ -73,6 +78,14 @@ struct PageFile: Sendable {
         case "svg": "image/svg+xml"
         default: preconditionFailure("the page has a file of a kind without a content type: \(name)")
         }
+    }
+}
+
+extension HTTPFields {
+    fileprivate static func + (fields: HTTPFields, more: HTTPFields) -> HTTPFields {
+        var fields = fields
+        fields.append(contentsOf: more)
+        return fields
     }
 }
 

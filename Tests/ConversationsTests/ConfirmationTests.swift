@@ -58,10 +58,10 @@ struct ConfirmationTests {
             item("a2", .assistant, "two"), item("q2", .user, "?"), item("a3", .assistant, "one", replyTo: "q1"),
             item("a4", .assistant, "four", runs: [run("r4", "\"4\"")]),
         ]
-        Confirmation.settle(&items)
+        Confirmation.settle(&items) { _, _, _ in false }
         #expect(items.map(\.confirmation) == [nil, nil, .confirmed, nil, nil, .confirmed, .differs(run: "r4", produced: "4")])
         var page = [item("a0", .assistant, "zero")]
-        Confirmation.settle(&page, after: [run("r0", "\"zero\"")])
+        Confirmation.settle(&page, after: [run("r0", "\"zero\"")]) { _, _, _ in false }
         #expect(page[0].confirmation == .confirmed)
     }
 }

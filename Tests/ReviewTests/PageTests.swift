@@ -38,14 +38,15 @@ struct PageTests {
     private func importedNames() async throws -> Set<String> {
         var names: Set<String> = []
         for file in Page.files where file.name.hasSuffix(".js") {
-            names.formUnion(try await client.ask("/ui/" + file.name).body.matches(of: /from "\.\/([a-z-]+\.js)"/).map { String($0.1) })
+            names.formUnion(
+                try await client.ask("/ui/" + file.name).body.matches(of: /(?:from |import\()"\.\/([a-z-]+\.js)"/).map { String($0.1) })
         }
         return names
     }
 
-    @Test("nothing of elsewhere runs in the page, frames it or learns of it", arguments: ["/ui/", "/ui/app.js"])
-    func headers(address: String) async throws {
-        let headers = try await client.ask(address).headers
+    @Test("nothing of elsewhere runs in the page, frames it or learns of it")
+    func headers() async throws {
+        let headers = try await client.ask("/ui/").headers
         #expect(
             headers[.contentSecurityPolicy]
                 == "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
@@ -54,6 +55,22 @@ struct PageTests {
         #expect(headers[HTTPField.Name("Referrer-Policy")!] == "no-referrer")
         #expect(headers[HTTPField.Name("X-Frame-Options")!] == "DENY")
         #expect(headers[HTTPField.Name("Cross-Origin-Opener-Policy")!] == "same-origin")
+        // A module obeys its document's policy; of its own it only says what it is and who may load it.
+        let module = try await client.ask("/ui/app.js").headers
+        #expect(module[.xContentTypeOptions] == "nosniff")
+        #expect(module[HTTPField.Name("Cross-Origin-Resource-Policy")!] == "same-origin")
+    }
+
+    @Test("files go compressed to whom takes that")
+    func compressed() async throws {
+        let plain = try await client.ask("/ui/app.js")
+        #expect(plain.headers[.contentEncoding] == nil && plain.headers[.vary] == "Accept-Encoding")
+        for accepted in ["gzip", "deflate, gzip;q=0.5", "GZIP"] {
+            #expect(try await client.ask("/ui/app.js", headers: [.acceptEncoding: accepted]).headers[.contentEncoding] == "gzip")
+        }
+        for accepted in ["", "br", "gzip;q=0", "gzip; q=0.0"] {
+            #expect(try await client.ask("/ui/app.js", headers: [.acceptEncoding: accepted]).headers[.contentEncoding] == nil)
+        }
     }
 
     @Test("a file that did not change is not sent again")

@@ -67,6 +67,107 @@ struct FactsTests {
         }
     }
 
+    @Test("say what the conversations say, and the same kept along as found out anew")
+    func random() async throws {
+        try await withStore { store in
+            for seed in 0..<40 {
+                var generator = Dice(state: UInt64(seed))
+                let project = try await store.createProject(named: "random-\(seed)", settings: .init())
+                for event in Self.events(&generator).shuffled(using: &generator) {
+                    _ = try await store.append([Sample.delivery([event], project: project.number)])
+                    if Int.random(in: 0..<3, using: &generator) == 0 { try await store.catchUpForTests() }
+                }
+                try await store.catchUpForTests()
+                func facts() async throws -> Set<String> {
+                    try await store.pool.read { db in
+                        let number = project.number.number
+                        let facts = try Row.fetchAll(
+                            db, sql: "SELECT f.kind, t.id, f.subject FROM fact f JOIN thread t ON t.number = f.thread WHERE f.project = ?",
+                            arguments: [number])
+                        let figures = try Row.fetchAll(
+                            db, sql: "SELECT name, sum(value) FROM figure WHERE project = ? AND name > 0 GROUP BY 1 HAVING sum(value) <> 0",
+                            arguments: [number])
+                        return Set(facts.map { "\($0[0] as Int) \($0[1] as String) \($0[2] as String)" })
+                            .union(figures.map { "figure \($0[0] as Int) \($0[1] as Int)" })
+                    }
+                }
+                let kept = try await facts()
+                var read: Set<String> = []
+                for thread in ["t-1", "t-2"] {
+                    guard
+                        let conversation = try await store.conversation(
+                            thread, in: project, limit: 500, after: nil, now: Sample.time(999))
+                    else { continue }
+                    for item in conversation.items {
+                        switch item.confirmation {
+                        case .confirmed?: read.insert("4 \(thread) \(item.event.id)")
+                        case .differs?: read.insert("5 \(thread) \(item.event.id)")
+                        case nil: break
+                        }
+                    }
+                }
+                #expect(kept.filter { "45".contains($0.first!) } == read, "seed \(seed)")
+                try await store.pool.write { db in
+                    for table in ["fact", "figure", "counted", "reply"] {
+                        try db.execute(sql: "DELETE FROM \(table) WHERE project = ?", arguments: [project.number.number])
+                    }
+                    try db.execute(sql: "UPDATE thread SET view = NULL")
+                    try db.execute(
+                        sql: "UPDATE follower SET followed = (SELECT min(sequence) - 1 FROM event WHERE project = ?)",
+                        arguments: [project.number.number])
+                }
+                try await store.catchUpForTests()
+                #expect(try await facts() == kept, "seed \(seed)")
+            }
+        }
+    }
+
+    private struct Dice: RandomNumberGenerator {
+        var state: UInt64
+        mutating func next() -> UInt64 {
+            // SplitMix64 (Steele, Lea and Flood, 2014).
+            state &+= 0x9E37_79B9_7F4A_7C15
+            var z = state
+            z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
+            z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
+            return z ^ (z >> 31)
+        }
+    }
+
+    /// Some messages and runs of two threads, some of them turns, some by trace, some that name nothing that is there.
+    private static func events(_ dice: inout Dice) -> [Event] {
+        let words = ["one", "two"]
+        func pick<Item>(_ items: [Item]) -> Item { items.randomElement(using: &dice)! }
+        let mayTurn = Bool.random(using: &dice)
+        var events: [Event] = (0..<6).map { number in
+            var event = Sample.message(
+                Sample.id(number), thread: pick(["t-1", "t-1", "t-2"]), role: pick([.user, .assistant, .system]), pick(words),
+                at: Double(number))
+            if case .message(var message) = event.body, message.role == .assistant, pick([true, false, false]) {
+                message.replyTo = Sample.id(Int.random(in: 0..<6, using: &dice))
+                event.body = .message(message)
+            }
+            return event
+        }
+        for number in 0..<6 {
+            let id = pick([true, false, false, false]) ? Sample.id(number) : "run-\(number)"
+            var start = Event.RunPart()
+            start.kind = pick([.llm, .agent, .tool])
+            start.parent = pick([nil, Sample.id(Int.random(in: 0..<6, using: &dice)), "run-\(Int.random(in: 0..<6, using: &dice))"])
+            start.startedAt = Sample.time(Double(number))
+            if pick([true, false, false]) { start.trace = TraceID(ofMessage: Sample.id(Int.random(in: 0..<6, using: &dice)))?.text }
+            if mayTurn, pick([true, false]) { (start.question, start.answer) = (pick(words), pick(words)) }
+            let thread: String? = pick([nil, "t-1", "t-2"])
+            events.append(Event(id: id, thread: thread, at: Sample.time(Double(number)), body: .run(start)))
+            var end = Event.RunPart()
+            end.output = pick(["\"one\"", "\"two\"", "null"])
+            end.success = pick([true, false])
+            end.endedAt = Sample.time(Double(number) + 2)
+            events.append(Event(id: id, at: Sample.time(Double(number) + 2), body: .run(end)))
+        }
+        return events
+    }
+
     @Test("know runs that wait for their parent, and runs under no message")
     func loose() async throws {
         try await withStore { store in
@@ -173,7 +274,7 @@ struct FactsTests {
         try await withStore { store in
             let project = try await store.createProject(named: "test", settings: .init())
             let events = (0...ThreadQuery.maximumMatches).map {
-                Sample.message(Sample.id($0), thread: "t-\($0 / 100)", $0 == 0 ? "common rare" : "common", at: Double($0))
+                Sample.message(Sample.id($0), thread: "t-\($0 / 40)", $0 == 0 ? "common rare" : "common", at: Double($0))
             }
             _ = try await store.append([Sample.delivery(events, project: project.number)])
             while try await store.indexNext(2000) > 0 {}

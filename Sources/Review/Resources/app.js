@@ -320,7 +320,8 @@ function back() {
 
 function search() {
   if (!views || !route) return;
-  if (NARROW.matches && route.thread || route.view !== "threads") go({ project: route.project, filters: route.view === "threads" ? route.filters : {} });
+  if (!(NARROW.matches && route.thread) && route.view === "threads") { views.list.focusSearch(); return; } // at once: the next letter is typed already
+  go({ project: route.project, filters: route.view === "threads" ? route.filters : {} });
   requestAnimationFrame(() => views?.list.focusSearch());
 }
 

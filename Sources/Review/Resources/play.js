@@ -168,9 +168,10 @@ export function replay(host) {
     thumb.style.setProperty("left", `${share}%`);
     fill.style.setProperty("width", `${share}%`);
     const text = t("play.at", { now: digits(real(now)), all: digits(entries.length > 0 ? real(total) : 0) });
-    if (clock.textContent !== text) {
+    const most = String(Math.round(total / 1000)); // cut or not, the clock shows the real time
+    if (clock.textContent !== text || slider.getAttribute("aria-valuemax") !== most) {
       clock.textContent = text;
-      slider.setAttribute("aria-valuemax", String(Math.round(total / 1000)));
+      slider.setAttribute("aria-valuemax", most);
       slider.setAttribute("aria-valuenow", String(Math.round(now / 1000)));
       slider.setAttribute("aria-valuetext", inWords());
     }

@@ -17,7 +17,13 @@ import { register, t, tn } from "./words.js";
 
 register(english);
 import("./tip.js").catch((error) => console.error(error)); // nothing waits for it
-document.head.append(el("link", { rel: "stylesheet", href: new URL("panels.css", import.meta.url).href })); // none of it is in the first paint
+/// The looks of what stands beside a conversation, with the first that is opened.
+let hasLooks = false;
+function loadLooks() {
+  if (hasLooks) return;
+  hasLooks = true;
+  document.head.append(el("link", { rel: "stylesheet", href: new URL("panels.css", import.meta.url).href }));
+}
 
 const FIRST = 100; // items asked for and painted before anything else
 const PAGE = 500; // items a further request, the most the gateway gives
@@ -109,6 +115,7 @@ export function conversation({ go, router }) {
   }
 
   async function open() {
+    loadLooks();
     rest();
     const mine = loading = new AbortController();
     replace(head, backButton());

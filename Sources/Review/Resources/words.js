@@ -3,7 +3,7 @@
 
 import english from "./en.js";
 
-const OTHERS = {}; // "de": () => import("./de.js")
+const OTHERS = {}; // the name of a language, and what imports its catalog
 
 const wanted = typeof navigator === "undefined" ? [] : navigator.languages ?? [navigator.language];
 const language = wanted.map((each) => each.split("-")[0]).find((each) => each === "en" || Object.hasOwn(OTHERS, each)) ?? "en";

@@ -109,7 +109,10 @@ extension SQLiteStore {
         for _ in 0..<Self.purgesAtOnce where try await !purgeNext() { break }
         // The log that changes go through still has what they replaced; readers at work keep it until they are done.
         try await pool.writeWithoutTransaction { db in
+            // Nobody's ack waits for a long reader: what is left is overwritten as the log starts over.
+            try db.execute(sql: "PRAGMA busy_timeout = 100")
             _ = try? Row.fetchOne(db, sql: "PRAGMA wal_checkpoint(TRUNCATE)")
+            try db.execute(sql: "PRAGMA busy_timeout = 10000")
         }
     }
 
@@ -137,9 +140,10 @@ extension SQLiteStore {
 
 /// What an erasure still has to do in the file, one after the other.
 private enum PurgeStep: Int {
-    case merge = 1
-    case fill = 2
-    case free = 3
+    case begin = 1
+    case merge = 2
+    case fill = 3
+    case free = 4
 
     /// Pages merged, filled or freed in one transaction: about as long as a step of the indexer takes.
     private static let pages = 256
@@ -151,9 +155,13 @@ private enum PurgeStep: Int {
     /// Takes a bounded part of the step; answers whether all of it is done.
     func take(_ db: Database) throws -> Bool {
         switch self {
+        case .begin:
+            // Once; said again it would begin anew with whatever was indexed since.
+            try db.execute(sql: "INSERT INTO search (search, rank) VALUES ('merge', ?)", arguments: [-Self.pages])
+            return true
         case .merge:
             let before = db.totalChangesCount
-            try db.execute(sql: "INSERT INTO search (search, rank) VALUES ('merge', ?)", arguments: [-Self.pages])
+            try db.execute(sql: "INSERT INTO search (search, rank) VALUES ('merge', ?)", arguments: [Self.pages])
             return db.totalChangesCount - before < 2
         case .fill:
             let free = try Int.fetchOne(db, sql: "PRAGMA freelist_count") ?? 0

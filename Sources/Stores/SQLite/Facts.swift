@@ -111,6 +111,8 @@ struct Follower {
             {
                 try db.cachedStatement(sql: "INSERT INTO reply VALUES (?,?,?) ON CONFLICT DO NOTHING")
                     .execute(arguments: [project.number, question, id])
+                // What it displays may be what the run behind its question was said to differ from in other tries.
+                messages.insert(question)
             }
         case .run: runs.insert(id)
         default:
@@ -167,7 +169,7 @@ struct Follower {
             }
             try keep(kinds, of: id, thread: place.thread, among: among)
             try tallies.replace("r:" + id, with: FigureRows.tally(of: run, isRoot: !place.hasParentRun), in: &figures)
-            if let message = place.message { messages.insert(message) }
+            messages.formUnion([place.message, place.fallback].compactMap(\.self))
         }
     }
 
@@ -179,9 +181,9 @@ struct Follower {
 
     /// The answers that one of the messages or its runs bears on: itself, what follows it, what replies to it.
     private func settleAnswers() throws {
-        guard !messages.isEmpty else { return }
         var answers: Set<String> = []
-        for id in messages {
+        // A run may have hung under the message of its own ID.
+        for id in messages.union(runs) {
             let row = try Row.fetchOne(
                 db.cachedStatement(
                     sql: "SELECT thread, at, role FROM event WHERE project = ? AND id = ? AND space = 0 AND part = x''"),
@@ -213,7 +215,14 @@ struct Follower {
         let items = try rows.map(EventRows.item)
         let confirmations = try reader.confirmations(of: items)
         for item in items {
-            guard let thread = item.thread, try !hasTurns(thread) else { continue }
+            guard let thread = item.thread else { continue }
+            if try hasTurns(thread) {
+                // A run of another thread may hang under it; what the thread shows is found out anew.
+                try db.cachedStatement(sql: "UPDATE thread SET view = NULL WHERE number = ? AND view IS NOT NULL").execute(arguments: [
+                    thread
+                ])
+                continue
+            }
             let kinds: [FactKind] =
                 switch confirmations[item.event.id] {
                 case .confirmed?: [.confirmed]

@@ -221,6 +221,8 @@ struct RunPlaces {
         var isPending: Bool
         /// Whether it is in a thread by its own word.
         var hasOwnThread: Bool
+        /// The message of its trace, under which it hung until its parent came.
+        var fallback: String?
     }
 
     let db: Database
@@ -230,6 +232,7 @@ struct RunPlaces {
     func place(of id: String) throws -> Place? {
         guard let own = try row(id) else { return nil }
         var place = Place(thread: own.thread, hasParentRun: false, isBound: false, isPending: false, hasOwnThread: own.thread != nil)
+        place.fallback = own.fallback
         place.isPending = own.link == .pending && own.fallback == nil
         var current = own
         var currentID = id

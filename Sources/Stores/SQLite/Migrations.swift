@@ -188,7 +188,7 @@ enum Migrations {
         UPDATE score SET thread = coalesce(
             (SELECT number FROM thread t WHERE t.project = score.project AND t.id = score.target),
             (SELECT thread FROM event e WHERE e.project = score.project AND e.id = score.target AND e.space = 0 AND e.part = x''));
-        CREATE INDEX score_thread ON score (project, thread, name, value) WHERE thread IS NOT NULL;
+        CREATE INDEX score_thread ON score (project, thread, name, value, category, judge, at) WHERE thread IS NOT NULL;
         CREATE INDEX score_name ON score (project, name, value) WHERE thread IS NOT NULL;
         CREATE INDEX score_category ON score (project, name, category) WHERE thread IS NOT NULL AND category IS NOT NULL;
 
@@ -210,7 +210,7 @@ enum Migrations {
             project INTEGER NOT NULL, subject TEXT NOT NULL, tally TEXT NOT NULL, PRIMARY KEY (project, subject)) WITHOUT ROWID;
         CREATE TABLE blank (number INTEGER PRIMARY KEY, zeros BLOB NOT NULL);
         CREATE INDEX alias_id ON alias (project, id);
-        CREATE INDEX quarantine_cause ON quarantine (project, reason, field, type, number);
+        CREATE INDEX quarantine_order ON quarantine (project, number);
         -- Where the newest rows of the log had gone with their project, its numbers began again below what was indexed.
         UPDATE search_state SET indexed = min(indexed, (SELECT coalesce(max(sequence), 0) FROM event));
         """

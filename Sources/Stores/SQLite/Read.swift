@@ -204,7 +204,7 @@ struct ConversationReader {
             folded.items[index].scores = scores[id] ?? []
             folded.items[index].comments = comments[id] ?? []
         }
-        Confirmation.settle(&folded.items)
+        try Confirmation.settle(&folded.items, isOthers: isOthers(_:question:besides:))
         var thread = try withRemovedScores(summary)
         let messages = folded.items.filter { $0.event.idSpace == .message }
         thread.messageCount = messages.count
@@ -253,7 +253,8 @@ struct ConversationReader {
                 runs: forest.runs(under: id))
         }
         let questions = Dictionary(named.map { ($0, forest.runs(under: $0)) }, uniquingKeysWith: { first, _ in first })
-        Confirmation.settle(&dressed, after: before.map { forest.runs(under: $0) } ?? [], of: questions)
+        try Confirmation.settle(
+            &dressed, after: before.map { forest.runs(under: $0) } ?? [], of: questions, isOthers: isOthers(_:question:besides:))
         return dressed
     }
 
@@ -269,10 +270,23 @@ struct ConversationReader {
         for answer in answers {
             guard case .message(let message) = answer.event.body else { continue }
             let id = answer.event.id
-            found[id] = Confirmation.compare(
-                message, with: forest.runs(under: id) + (questions[id].map { forest.runs(under: $0) } ?? []))
+            found[id] = try Confirmation.compare(
+                message, own: forest.runs(under: id), ofQuestion: questions[id].map { forest.runs(under: $0) } ?? []
+            ) { words in try message.replyTo.map { try isOthers(words, question: $0, besides: id) } ?? false }
         }
         return found
+    }
+
+    /// Whether another answer to a question has these words; of very many tries the first hundred are looked at.
+    private func isOthers(_ words: String, question: String, besides id: String) throws -> Bool {
+        try String.fetchAll(
+            db.cachedStatement(
+                sql: """
+                    SELECT e.content FROM reply r CROSS JOIN event e
+                    WHERE r.project = ?1 AND r.question = ?2 AND r.message <> ?3 AND e.project = ?1 AND e.id = r.message AND e.space = 0
+                        AND e.part = x'' AND e.content IS NOT NULL LIMIT 100
+                    """), arguments: [project.number.number, question, id]
+        ).contains { Confirmation.areSame($0, words) }
     }
 
     /// What a user or assistant said before.
@@ -407,10 +421,7 @@ struct ConversationReader {
     func comments(on targets: [String], withReplies: Bool = true) throws -> [String: [Comment]] {
         let rows = try Row.fetchAll(
             db.cachedStatement(
-                sql: """
-                    SELECT id, target, text, author, at, changed_at FROM comment
-                    WHERE project = ? AND text IS NOT NULL AND target IN (SELECT value FROM json_each(?)) ORDER BY at, id
-                    """), arguments: [project.number.number, EventRows.list(targets)])
+                sql: Self.commentsOnTargets), arguments: [project.number.number, EventRows.list(targets)])
         var comments = rows.map { row in
             Comment(
                 id: row[0], target: row[1], text: row[2], author: row[3], at: Timestamp(microseconds: row[4]),
@@ -422,6 +433,11 @@ struct ConversationReader {
         }
         return Dictionary(grouping: comments, by: \.target)
     }
+
+    static let commentsOnTargets = """
+        SELECT id, target, text, author, at, changed_at FROM comment INDEXED BY comment_target
+        WHERE project = ? AND text IS NOT NULL AND target IN (SELECT value FROM json_each(?)) ORDER BY at, id
+        """
 
     // MARK: runs by themselves
 

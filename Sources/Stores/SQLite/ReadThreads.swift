@@ -39,7 +39,7 @@ struct ThreadQuery {
     /// Numbers that are sorted rather than walked to: with more, a page is found sooner on the way.
     static let maximumCandidates = 10_000
     /// Messages in which words are looked up, the newest.
-    static let maximumMatches = 5000
+    static let maximumMatches = 2000
 
     /// Where a page begins.
     struct Start: Sendable {
@@ -319,7 +319,7 @@ extension ConversationReader {
                         SELECT count(*) FILTER (WHERE thumb = 1), count(*) FILTER (WHERE thumb = -1) FROM vote WHERE project = ? AND thread = ?
                         """), arguments: [project.number.number, number])!
             let tags = try String.fetchAll(
-                db.cachedStatement(sql: "SELECT tag FROM thread_tag WHERE project = ? AND thread = ? AND off = 0 ORDER BY tag"),
+                db.cachedStatement(sql: Self.tagsOfThread),
                 arguments: [project.number.number, number])
             let lastAt = Timestamp(microseconds: row[ThreadFold.lastAtColumn])
             let id: String = row[ThreadFold.idColumn]
@@ -401,6 +401,10 @@ extension ConversationReader {
         }
         return summary
     }
+
+    // Without statistics SQLite takes the primary key for its order: all tags of the project.
+    static let tagsOfThread =
+        "SELECT tag FROM thread_tag INDEXED BY thread_tag_thread WHERE project = ? AND thread = ? AND off = 0 ORDER BY tag"
 
     static let nextItem = """
         SELECT at FROM event INDEXED BY event_item WHERE project = ? AND thread = ? AND thread IS NOT NULL

@@ -117,7 +117,8 @@ struct RunLinks {
         }
         if let before, let named = before, named != run.parent { try noteMoved(named) }
         if let before, before == run.parent {
-            return try settle(id)  // A later part that names the same parent, or none, moves no other link.
+            _ = try settle(id)  // A later part that names the same parent, or none, moves no other link.
+            return
         }
         var affected: Set<String> = [id]
         affected.formUnion(
@@ -125,7 +126,12 @@ struct RunLinks {
                 db.cachedStatement(sql: "SELECT id FROM run WHERE project = ? AND parent = ?"), arguments: [project.number, id]))
         try collectAncestors(of: run.parent, into: &affected)
         try collectAncestors(of: before ?? nil, into: &affected)
-        for run in affected { try settle(run) }
+        for run in affected {
+            // A circle is cut elsewhere now: what hung there hangs somewhere else.
+            guard try settle(run), run != id else { continue }
+            try noteMoved(run)
+            if case .some(let parent?) = try parent(of: run) { try noteMoved(parent) }
+        }
     }
 
     /// What stood under an ID stands elsewhere now: the follower looks at it again.
@@ -133,11 +139,13 @@ struct RunLinks {
         try db.cachedStatement(sql: "INSERT INTO dirty VALUES (?,?) ON CONFLICT DO NOTHING").execute(arguments: [project.number, id])
     }
 
-    private func settle(_ id: String) throws {
-        guard case .some(let parent) = try parent(of: id) else { return }
+    /// Answers whether the link changed.
+    private func settle(_ id: String) throws -> Bool {
+        guard case .some(let parent) = try parent(of: id) else { return false }
         let link = try ParentLinks.link(of: id, naming: parent, messageExists: messageExists, parentOfRun: self.parent(of:))
         try db.cachedStatement(sql: "UPDATE run SET link = ? WHERE project = ? AND id = ? AND link <> ?")
             .execute(arguments: [link.rawValue, project.number, id, link.rawValue])
+        return db.changesCount > 0
     }
 
     private func collectAncestors(of parent: String?, into found: inout Set<String>) throws {
