@@ -163,9 +163,16 @@ class Page:
 
     def fill(self, role=None, name=None, text="", nth=0, **what):
         """Into a field, in place of what is there."""
-        self.click(role, name, nth, **what)
         field = thing(role, name, **what)
-        self.wait_for("(what, nth) => eyes.find(what).at(nth) === document.activeElement", field, nth, what=f"{told(field)} to have the focus")
+        hit, deadline = False, time.monotonic() + PATIENCE
+        while not hit:  # what a person just did may still move the field away under the pointer; they would click again
+            assert time.monotonic() < deadline, f"{self.browser}: {told(field)} does not take the focus\n{self.words()[:700]}"
+            self.click(role, name, nth, **what)
+            for _ in range(50):
+                hit = self.evaluate("(what, nth) => eyes.find(what).at(nth) === document.activeElement", field, nth)
+                if hit:
+                    break
+                time.sleep(0.01)
         self.press("Control+a")
         self.press("Delete")
         self.type(text)

@@ -22,8 +22,9 @@ def test_threads_exports_tail_and_doctor_read_what_was_written(gateway, project)
     project.send(message(text="look at this"), message(text="and that", role="assistant"))
     assert "t-1" in gateway.command("thread", "list", "--project", project.name).stdout
     assert "look at this" in gateway.command("thread", "show", "t-1", "--project", project.name).stdout
-    lines = gateway.command("export", "--project", project.name).stdout.splitlines()
-    assert [json.loads(line)["content"] for line in lines] == ["look at this", "and that"]
+    summary, *items = map(json.loads, gateway.command("export", "--project", project.name).stdout.splitlines())
+    assert (summary["type"], summary["thread"]) == ("thread", "t-1")
+    assert [item["content"] for item in items] == ["look at this", "and that"]
     assert len(gateway.command("export", "--project", project.name, "--format", "csv").stdout.splitlines()) == 3
     assert gateway.command("doctor", "--url", gateway.url).returncode == 0
     link = gateway.answer("review", "link")

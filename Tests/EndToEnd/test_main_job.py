@@ -112,8 +112,9 @@ def test_what_projects_share_is_nothing(gateway, project):
 def test_words_are_found_soon_and_exports_are_whole(project):
     for number in range(120):
         assert project.send(message(thread=f"t-{number % 3}", text=f"word{number} =cmd|' /C calc'!A0")) == ["stored"]
-    lines = project.get("/v1/export", format="jsonl").text.splitlines()
-    assert sorted(json.loads(line)["content"].split()[0] for line in lines) == sorted(f"word{n}" for n in range(120))
+    lines = [json.loads(line) for line in project.get("/v1/export", format="jsonl").text.splitlines()]
+    assert [line["thread"] for line in lines if line["type"] == "thread"] == ["t-2", "t-1", "t-0"], "the newest first"
+    assert sorted(line["content"].split()[0] for line in lines if line["type"] == "message") == sorted(f"word{n}" for n in range(120))
     rows = project.get("/v1/export", format="csv").text.splitlines()
     assert len(rows) == 121
     deadline = asyncio.get_event_loop_policy().new_event_loop().time() + 10
