@@ -68,10 +68,12 @@ let package = Package(
             ],
             swiftSettings: strict),
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"]), .brew(["zlib"])]),
+        // What the files of the page and of the snippet travel in.
+        .target(name: "Gzip", dependencies: ["CZlib"], swiftSettings: strict),
         .target(
             name: "Gateway",
             dependencies: [
-                "CZlib", "Events", "Ingest", "Keys",
+                "CZlib", "Events", "Gzip", "Ingest", "Keys",
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "HummingbirdCore", package: "hummingbird"),
                 .product(name: "HTTPTypes", package: "swift-http-types"),
@@ -117,7 +119,7 @@ let package = Package(
         .target(
             name: "Review",
             dependencies: [
-                "CMarkGFM", "CZlib", "Events", "Conversations",
+                "CMarkGFM", "Events", "Conversations", "Gzip",
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "CryptoExtras", package: "swift-crypto"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),

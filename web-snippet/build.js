@@ -1,58 +1,76 @@
-// Makes dist/ out of snippet.js and loader.js. `node build.js` writes what changed, `node build.js --check` writes
-// nothing and fails if dist/ is not what the sources say. The same input gives the same bytes.
+// Makes dist/ out of the sources beside it. `node build.js` writes what changed, `node build.js --check` writes nothing and
+// fails if dist/ is not what the sources say.
 //
-// No minifier: comment lines and indentation go, and the line break after an opening bracket, a comma or a semicolon.
-// What a browser's debugger shows is the source.
+// The minifier is terser (Debian: `apt-get install terser`; elsewhere `npm install --no-save terser`). Its versions differ by a
+// few bytes, so dist/made.json says which one it was: under another one, --check compares the sources alone.
 "use strict";
 
+const crypto = require("node:crypto");
 const fs = require("node:fs");
 const path = require("node:path");
 
 const room = __dirname;
 const dist = path.join(room, "dist");
 
-/** Safe because it is line by line: a text that spans lines would not be, so one is refused. */
-function strip(source) {
-  const lines = source.split("\n").map((line) => line.trim());
-  const kept = [];
-  let inDoc = false;
-  for (const line of lines) {
-    if (line.startsWith("/*")) inDoc = true;
-    if (inDoc || line === "" || line.startsWith("//")) {
-      if (line.endsWith("*/")) inDoc = false;
-      continue;
-    }
-    if (line.split("`").length % 2 === 0) throw new Error("a template text spans lines: " + line);
-    if (/\s\/\/ /.test(line)) throw new Error("a comment stands behind code, where it would be shipped: " + line);
-    kept.push(line);
-  }
-  return kept.join("\n").replace(/([{(\[,;])\n/g, "$1") + "\n";
-}
-
 /** What stands only in the script-tag build, between its two marker lines. */
 const scriptOnly = /^\/\/ <script tag build>\n[\s\S]*?^\/\/ <\/script tag build>\n/m;
 const surface = /^export \{ (.*) \};\n$/m;
 
-function module_(source) {
-  return strip(source.replace(scriptOnly, ""));
-}
+/** Without the lines of the script-tag build, which keep their numbers, so that source maps hold. */
+const module_ = (source) => source.replace(scriptOnly, (lines) => lines.replace(/.*/g, ""));
 
-/** One function around the module, so that only what it hands to the window is left behind. */
-function script(source, end = "takeOver({ $1 });\n") {
+/** One function around the module, on its lines, so that only what it hands to the window is left behind. */
+function script(source, end = "takeOver({ $1 });") {
   if (!scriptOnly.test(source) || !surface.test(source)) throw new Error("a source lost its markers or its export line");
-  return strip("(() => {\n\"use strict\";\n" + source.replace(surface, end) + "})();\n");
+  return "(() => { \"use strict\"; " + source.replace(surface, end) + "\n})();\n";
 }
 
-/** Every file of dist/, by name. */
-function build(read = (name) => fs.readFileSync(path.join(room, name), "utf8")) {
-  const snippet = read("snippet.js");
+/** What each file of dist/ is made of: its text before it is minified, and the source it came from. */
+function assemble(read = (name) => fs.readFileSync(path.join(room, name), "utf8")) {
   return {
-    "parley.mjs": module_(snippet),
-    "parley.js": script(snippet),
-    "parley-loader.js": strip(read("loader.js")),
-    "parley-carry.mjs": module_(read("carry.js")),
-    "parley-carry.js": script(read("carry.js"), ""),
+    "parley.mjs": { text: module_(read("snippet.js")), from: "snippet.js", module: true },
+    "parley.js": { text: script(read("snippet.js")), from: "snippet.js" },
+    "parley-loader.js": { text: read("loader.js"), from: "loader.js", pasted: true },
+    "parley-carry.mjs": { text: module_(read("carry.js")), from: "carry.js", module: true },
+    "parley-carry.js": { text: script(read("carry.js"), ""), from: "carry.js" },
   };
+}
+
+const version = (read = fs.readFileSync(path.join(room, "snippet.js"), "utf8")) => read.match(/^const version = "(.*)";$/m)[1];
+const digest = (text) => crypto.createHash("sha256").update(text).digest("hex");
+
+function minifier() {
+  // Debian's packages lie where only its own node looks.
+  process.env.NODE_PATH = [process.env.NODE_PATH, "/usr/share/nodejs"].filter(Boolean).join(path.delimiter);
+  require("node:module").Module._initPaths();
+  try {
+    return { terser: require("terser"), made: "terser " + require("terser/package.json").version };
+  } catch (error) {
+    if (error.code !== "MODULE_NOT_FOUND") throw error;
+    throw new Error("there is no terser here: apt-get install terser, or npm install --no-save terser", { cause: error });
+  }
+}
+
+/** Every file of dist/, by name. The same sources and the same terser give the same bytes. */
+async function build() {
+  const { terser, made } = minifier();
+  const files = {};
+  const sources = {};
+  for (const [name, { text, from, module, pasted }] of Object.entries(assemble())) {
+    const { code, map } = await terser.minify({ [from]: text }, {
+      module, mangle: true, compress: { passes: 3, ecma: 2018, toplevel: true }, format: { comments: false },
+      sourceMap: pasted ? false : { filename: name, url: name + ".map", includeSources: true },
+    });
+    files[name] = code + "\n";
+    if (map) files[name + ".map"] = map + "\n";
+    sources[name] = digest(text);
+  }
+  // Immutable addresses carry the version; what a page may say of their bytes (W3C Subresource Integrity).
+  const integrity = (name) => "sha384-" + crypto.createHash("sha384").update(files[name]).digest("base64");
+  const versioned = (name) => name.replace(".", `-${version()}.`);
+  files["sri.json"] = JSON.stringify({ version: version(), files: Object.fromEntries(Object.keys(sources).map((name) => [versioned(name), integrity(name)])) }, null, 1) + "\n";
+  files["made.json"] = JSON.stringify({ by: made, sources }, null, 1) + "\n";
+  return files;
 }
 
 /** Names of the files in dist/ that differ from `files`, are missing, or have no business there. */
@@ -62,11 +80,21 @@ function stale(files, folder = dist) {
   return [...Object.keys(files).filter(differs), ...there.filter((name) => !(name in files))];
 }
 
-function main(options) {
-  const files = build();
-  const names = stale(files);
+/** The same, where another version of the minifier made dist/: by what it was made of. */
+function outdated(made) {
+  return Object.entries(assemble()).filter(([name, { text }]) => made.sources[name] !== digest(text)).map(([name]) => name);
+}
+
+async function main(options) {
+  const files = await build();
+  const place = path.join(dist, "made.json");
+  const made = fs.existsSync(place) ? JSON.parse(fs.readFileSync(place, "utf8")) : { sources: {} };
+  const check = options.includes("--check");
+  const other = check && made.by !== JSON.parse(files["made.json"]).by;
+  if (other) console.log(`dist was made by ${made.by}, here is ${JSON.parse(files["made.json"]).by}: only the sources are compared`);
+  const names = other ? outdated(made) : stale(files);
   if (!names.length) return console.log("dist is up to date");
-  if (options.includes("--check")) {
+  if (check) {
     console.error("dist is stale: " + names.join(", ") + ". Run `node web-snippet/build.js`.");
     process.exitCode = 1;
     return;
@@ -79,5 +107,5 @@ function main(options) {
   }
 }
 
-module.exports = { build, strip, stale };
+module.exports = { assemble, build, stale, outdated, version };
 if (require.main === module) main(process.argv.slice(2));

@@ -5,11 +5,11 @@
 // the gateway keeps the first of each, so nothing here asks whether a copy might already have arrived.
 //
 // Two promises to the page: nothing in this file ever throws into it, and nothing in this file grows without bound.
-// It keeps nothing on the visitor's machine: no cookie, no storage. Importing it touches no `window`.
+// It keeps nothing on the visitor's machine unless the page says that it may. Importing it touches no `window`.
 
 // ---------------------------------------------------------------------------------------------------------- options
 
-const version = "0.1";
+const version = "0.2.0";
 
 // The protocol's limits, until the welcome says otherwise.
 const LIMITS = { eventBytes: 65536, batchBytes: 262144, batchEvents: 500 };
@@ -29,10 +29,21 @@ const ENVELOPE = 128;
 const COALESCE_MS = 10;
 // A proxy that swallows the upgrade leaves a WebSocket connecting for minutes: browsers set no limit a page can rely on.
 const WELCOME_MS = 10000;
+// The gateway waits ten seconds for a hello; a page's own backend may not be the reason that a visitor is not heard.
+const TOKEN_MS = 5000;
 // Browsers let a silent request live for minutes (Chromium and Firefox: 300 s); a chat cannot wait that long.
 const FETCH_MS = 30000;
 // flush() answers false after this, rather than leave an `await` in the page hanging.
 const FLUSH_MS = 10000;
+// What is kept on the visitor's machine for the next visit: a chat's last words, not an archive. A day, since nobody
+// expects a page they left yesterday to speak of it.
+const STORE_EVENTS = 200;
+const STORE_BYTES = 262144;
+const STORE_AGE_MS = 86400000;
+// An ack takes a tenth of that; so in the good case nothing is ever written.
+const STORE_MS = 250;
+// Of a streamed message: enough to show its pace, 3 KB at most.
+const DELTAS = 200;
 // First delay, doubled each time, full jitter, so that a restart is not met by every page at once.
 const RETRY_MS = 1000;
 // Chromium wakes the timers of a long-hidden page once a minute: a longer delay would only be less even.
@@ -47,11 +58,14 @@ const inPage = typeof document === "object";
 const sizeOf = (text) => new TextEncoder().encode(text).length;
 const bodyOf = (items) => `"sentAt":${Date.now()},"events":[${items.map((item) => item.json)}]}`;
 
-// Says each thing once. Bound: 50 texts.
+// The console is the page's own: it gets one line, and all of them, each once, where the page asked for them. Bound: 50.
 const warned = new Set();
+let debug;
 function warn(text) {
-  if (warned.size < 50 && !warned.has(text)) console.warn("[parley] " + text);
-  warned.add(text);
+  if (warned.size < (debug ? 50 : 1) && !warned.has(text)) {
+    warned.add(text);
+    console.warn(`[parley] ${text} (${debug ? version : "more with debug: true"})`);
+  }
 }
 
 // Every function that the page or the browser calls passes through here.
@@ -117,8 +131,15 @@ const createRetry = () => ({
 function createClient() {
   let key;
   let base;
-  // From identify(), for threads opened without a user of their own.
+  // From identify(), for threads opened without a user of their own; and what proves it: a token or a function for one.
   let user;
+  let proof;
+  // The page's hook on each event.
+  let beforeSend;
+  // Undefined: nothing may leave or be kept yet. False: nothing is recorded.
+  let consent = true;
+  // Whether the page wants what is unacked kept on the visitor's machine.
+  let storage;
   let limits = LIMITS;
   // The reason this page must not come back, once the gateway has said so.
   let stopped;
@@ -138,31 +159,51 @@ function createClient() {
   const waiting = () => queue.filter((item) => !item.sent);
   const overfull = () => queue.length > QUEUE_EVENTS || queue.reduce((sum, item) => sum + item.size, 0) > QUEUE_BYTES;
 
+  const itemOf = (json, { id, type }) => ({ id, type, json, size: sizeOf(json) });
+
   // The text is fixed here, once: every path sends the same bytes for the same id, or the gateway would see a conflict.
   function enqueue(event) {
-    const json = JSON.stringify(event);
-    const { id, type } = event;
-    const item = { id, type, json, size: sizeOf(json) };
+    const item = itemOf(JSON.stringify(event), event);
     if (item.size > limits.eventBytes) settle(item, "dropped", "event_too_large");
     else queue.push(item);
   }
 
+  // What the page's hook makes of an event: its fields are the page's to change, its id and type are not.
+  function hooked(event) {
+    let reason = "before_send";
+    try {
+      const made = beforeSend(event);
+      if (made && !made.then) return { ...made, id: event.id, type: event.type };
+    } catch (error) {
+      reason = "before_send_failed";
+    }
+    settle(event, "dropped", reason);
+  }
+
   function admit(event) {
     if (!inPage) return;
-    if (stopped) return tell(event, "dropped", stopped);
+    if (stopped || consent === false) return tell(event, "dropped", stopped || "no_consent");
+    const { id, type } = event;
+    if (beforeSend) event = hooked({ ...event });
+    if (!event) return;
     try {
       enqueue(event);
     } catch (error) {
-      return settle(event, "dropped", "unserializable");
+      return settle({ id, type }, "dropped", "unserializable");
     }
+    bound();
+    sockets.again();
+    posts.again();
+    keepSoon();
+    if (away) leave();
+    else wake(document.hidden ? 0 : COALESCE_MS);
+  }
+
+  function bound() {
     while (overfull()) {
       const idle = waiting();
       settle(idle.find((item) => item.type === "event") || idle[0], "dropped", "queue_full");
     }
-    sockets.again();
-    posts.again();
-    if (away) leave();
-    else wake(document.hidden ? 0 : COALESCE_MS);
   }
 
   // The end of an event's way: out of the queue, told to whoever listens.
@@ -172,6 +213,7 @@ function createClient() {
     if (verdict === "dropped") dropped[reason] = (dropped[reason] || 0) + 1;
     if (reason) warn(`${item.type} ${verdict}: ${reason}. ${message}`);
     tell(item, verdict, reason);
+    keepSoon();
     flushes.forEach((check) => check());
   }
 
@@ -212,17 +254,70 @@ function createClient() {
     });
   }
 
+  // --------------------------------------------------------------------------------------------------------- storage
+
+  // What has no verdict is kept under a name of this page's own, the time on the first line and an event on each other,
+  // and sent by the next page that starts; a page that lives on sends it too, under the same ids. So no page has to know
+  // whether another one is alive. `localStorage`, as it alone can be written while a page goes; it may be missing, denied
+  // or full, which costs the page nothing.
+  const own = newID();
+  const names = () => `parley:${key}:`;
+  let keeper;
+  // Whether there is something under this page's name.
+  let kept;
+
+  function inStore(work) {
+    try {
+      return work(localStorage);
+    } catch (error) {
+      // As good as no storage.
+    }
+  }
+
+  function keepSoon() {
+    if (storage && !keeper) keeper = setTimeout(guard(keep), STORE_MS);
+  }
+
+  function keep() {
+    clearTimeout(keeper);
+    keeper = 0;
+    if (!storage || !consent || !key) return;
+    let size = 0;
+    const lines = queue.filter((item, place) => queue.length - place <= STORE_EVENTS && (size += item.size) <= STORE_BYTES).map(({ json }) => json);
+    if (lines.length) kept = inStore((store) => store.setItem(names() + own, [Date.now(), ...lines].join("\n")) || 1);
+    else if (kept) kept = inStore((store) => store.removeItem(names() + own));
+  }
+
+  // Takes over what earlier pages left behind, or only takes it away.
+  function recall(forget) {
+    inStore((store) => {
+      const all = Object.keys(store).filter((name) => name.startsWith(names()));
+      for (const name of all) {
+        const [at, ...lines] = store.getItem(name).split("\n");
+        store.removeItem(name);
+        if (!forget) queue.unshift(...lines.map((json) => itemOf(json, JSON.parse(json))).filter((item) =>
+          Date.now() - at < STORE_AGE_MS ? !queue.some(({ id }) => id === item.id) : settle(item, "dropped", "expired")));
+      }
+    });
+    bound();
+    keep();
+  }
+
   // ---------------------------------------------------------------------------------------------------------- socket
 
   const sockets = createRetry();
   let socket;
   let opened;
+  // Sends the proof of the visitor, over the socket of the moment.
+  let prove;
 
   function connect() {
     opened = true;
     // Batch number → its events. Bound: the credits.
     const flights = new Map();
     let credits = 0;
+    // Hello comes before all else.
+    let greeted;
     let batch = 0;
     // heartbeatMs; 0 until welcomed.
     let every = 0;
@@ -236,7 +331,7 @@ function createClient() {
     const session = (socket = {
       // While credits last; each event costs one.
       drain() {
-        while (credits > 0) {
+        while (credits > 0 && greeted) {
           const items = take(Math.min(credits, limits.batchEvents), limits.batchBytes);
           if (!items.length) return;
           credits -= items.length;
@@ -272,7 +367,19 @@ function createClient() {
       send({ type: "heartbeat" });
     }
 
-    ws.onopen = guard(() => send({ type: "hello", client: "parley.js/" + version, token: null }));
+    // The page may have to fetch its proof first; without one the visitor is who they claim to be.
+    prove = (type) => {
+      const say = guard((token) => {
+        if (socket !== session) return;
+        send({ type, client: "parley.js/" + version, token: token || null });
+        greeted = true;
+        pump();
+      });
+      if (!proof || !proof.call) return say(proof);
+      const late = new Promise((done) => setTimeout(done, TOKEN_MS));
+      Promise.race([late, Promise.resolve().then(proof)]).then(say, () => say());
+    };
+    ws.onopen = guard(() => prove("hello"));
     ws.onclose = guard((event) => down(event.code));
     ws.onmessage = guard((event) => {
       if (socket !== session) return;
@@ -362,7 +469,7 @@ function createClient() {
   function pump() {
     clearTimeout(timer);
     timerAt = Infinity;
-    if (!key || stopped || away) return;
+    if (!key || stopped || away || !consent) return;
     const now = Date.now();
     if (!socket && (opened || queue.length) && now >= sockets.next()) {
       try {
@@ -400,8 +507,9 @@ function createClient() {
   // A socket is not drained as a page dies, so whatever has no verdict also leaves by beacon. `hidden` comes many times
   // and may be the last thing a phone says: each event is offered once until the page is seen again.
   function leave() {
-    if (!key || stopped) return;
+    if (!key || stopped || !consent) return;
     report();
+    keep();
     const rest = queue.filter((item) => !item.beaconed && item.size <= AT_ONCE);
     rest.sort((a, b) => (a.type === "event") - (b.type === "event"));
     let piece = [];
@@ -442,14 +550,38 @@ function createClient() {
     pump();
   }
 
+  // What the page may say of an open client too. Data attributes are texts: "false" is no.
+  function configure(options) {
+    const said = (name) => options[name] != null && options[name] !== "false" && options[name] !== false;
+    if ("beforeSend" in options) beforeSend = options.beforeSend;
+    if ("debug" in options) debug = said("debug");
+    if (options.consent === "required" && consent === true && !asked) consent = undefined;
+    if ("storage" in options) allow(storage = said("storage"));
+  }
+
+  // Whether the page has said what the visitor agreed to.
+  let asked;
+
+  // After each change of what may be kept or sent.
+  function allow() {
+    if (!key) return;
+    if (consent === false || (asked && !storage)) recall(true);
+    else if (storage && consent) recall();
+    pump();
+  }
+
   function open(publicKey, url) {
     key = publicKey;
     base = url;
+    // Tracked before there was a hook to go through.
+    if (beforeSend) queue.splice(0).forEach((item) => admit(JSON.parse(item.json)));
+    allow();
     const listen = (name, work, target = window) => target.addEventListener(name, guard(work));
     // Never `unload` or `beforeunload`: they, like an open WebSocket, keep the page out of the back/forward cache.
     listen("pagehide", () => {
       away = true;
       if (socket) socket.close();
+      streams.forEach((end) => end({ interrupted: true }));
       leave();
     });
     listen("pageshow", back);
@@ -476,7 +608,7 @@ function createClient() {
     const last = {};
     const who = () => (own && own.id ? { id: own.id } : user);
     if (tags || metadata || own) track("thread", { thread, tags, user: own, metadata });
-    return {
+    const self = {
       id: thread,
       trackMessage: guard((message) => {
         const { role, content, id, at, replyTo, retryOf, isRetry, tags, metadata } = message || {};
@@ -488,6 +620,56 @@ function createClient() {
         if (!name) return warn("trackEvent needs a name");
         track("event", { thread, name, user: who(), metadata });
       }),
+      streamMessage: guard((options) => stream(self, options || {}), () => self.streamMessage()),
+    };
+    return self;
+  }
+
+  // Messages that are still being written → how to end them. Bound: what the page begins itself.
+  const streams = new Set();
+
+  // A message that comes piece by piece and is tracked once, whole, when it ends, with its pace: [milliseconds since the
+  // first piece, UTF-16 units there by then]. A page that is left ends it as it stands; if the page comes back and the
+  // answer goes on, the whole is tracked as another try of that part.
+  function stream(thread, options) {
+    let text = "";
+    let start;
+    let deltas = [];
+    let pause = 0;
+    let over;
+    let id = idFrom(options.id);
+    let retryOf = options.retryOf;
+
+    function end(more) {
+      const { interrupted, ...fields } = more || {};
+      if (over) return warn("a streamed message had ended already"), id;
+      over = interrupted ? 1 : 2;
+      streams.delete(end);
+      const metadata = { ...options.metadata, ...fields.metadata, deltas, ...(interrupted && { interrupted }) };
+      return thread.trackMessage({ role: "assistant", ...options, ...fields, id, retryOf, at: start, content: text, metadata });
+    }
+
+    streams.add(end);
+    return {
+      id,
+      append: guard((piece, at = Date.now()) => {
+        if (over > 1) return warn("a streamed message had ended already");
+        if (over) {
+          over = 0;
+          retryOf = id;
+          id = newID();
+          streams.add(end);
+        }
+        start = start || at;
+        text += piece;
+        const before = deltas.length - 2;
+        if (before >= 0 && at - start - deltas[before][0] < pause) deltas.pop();
+        if (deltas.push([at - start, text.length]) > DELTAS) {
+          pause = pause * 2 || 16;
+          deltas = deltas.filter((each, place) => place % 2 === 0);
+        }
+      }),
+      end: guard(end, () => id),
     };
   }
 
@@ -500,10 +682,28 @@ function createClient() {
       track("feedback", { target, thumb, comment, user });
     }),
 
-    identify: guard((id, props) => {
+    // `token`: a signed proof of the id, or a function that answers one, now or later.
+    identify: guard((id, props, options) => {
       if (!id) return warn("identify needs an id");
       user = { id: String(id) };
+      proof = (options || {}).token;
+      if (proof && prove && socket) prove("auth");
       track("identify", { user: { ...user, props } });
+    }),
+
+    // What the visitor agreed to: true, false, or {send, storage}. A no forgets what is waiting and what is kept.
+    setConsent: guard((given) => {
+      const { send = given !== false, storage: keeps = storage } = Object(given);
+      asked = true;
+      consent = !!send;
+      storage = keeps;
+      if (!consent) {
+        if (socket) socket.close();
+        opened = false;
+        queue.slice().forEach((item) => settle(item, "dropped", "no_consent"));
+        dropped = {};
+      }
+      allow();
     }),
 
     // True when all that was tracked before the call has its verdict; false when it does not come.
@@ -531,7 +731,7 @@ function createClient() {
     },
   };
 
-  return { client, admit, open, hasKey: () => key };
+  return { client, open, configure, hasKey: () => key };
 }
 
 // ------------------------------------------------------------------------------------------------ the module's surface
@@ -540,28 +740,32 @@ function createClient() {
 let first;
 const current = () => (first = first || createClient());
 
-// Idempotent per key, also across two copies of this file in one page: the list of clients is the window's.
+// Idempotent per key, also across two copies of this file in one page: the list of clients is the window's. Called again
+// it changes what can be changed; then the key may be left out.
 const init = guard((options) => {
-  const { key, url } = options || {};
-  if (!inPage || !/^pk_/.test(key) || !url) {
-    if (inPage) warn("init needs a public key (pk_…, never a secret one) and the gateway's url");
-    return current().client;
-  }
+  const { key = first && first.hasKey(), url } = options || {};
   const name = Symbol.for("parley");
-  const clients = (window[name] = window[name] || new Map());
+  const clients = inPage ? (window[name] = window[name] || new Map()) : new Map();
   const keyless = first && !first.hasKey() && first;
-  if (keyless || !clients.has(key)) {
-    const fresh = keyless || createClient();
-    fresh.open(key, new URL(url, location.href).href.replace(/\/+$/, ""));
-    clients.set(key, fresh);
+  let chosen = keyless || clients.get(key);
+  if (keyless || !chosen) {
+    if (!inPage || !/^pk_/.test(key) || !url) {
+      if (inPage) warn("init needs a public key (pk_…, never a secret one) and the gateway's url");
+      return current().client;
+    }
+    chosen = chosen || createClient();
+    clients.set(key, chosen);
   }
-  first = first || clients.get(key);
-  return clients.get(key).client;
+  first = first || chosen;
+  chosen.configure(options);
+  if (!chosen.hasKey()) chosen.open(key, new URL(url, location.href).href.replace(/\/+$/, ""));
+  return chosen.client;
 }, () => current().client);
 
 const openThread = (options) => current().client.openThread(options);
 const trackFeedback = (id, vote) => current().client.trackFeedback(id, vote);
-const identify = (id, props) => current().client.identify(id, props);
+const identify = (id, props, options) => current().client.identify(id, props, options);
+const setConsent = (given) => current().client.setConsent(given);
 const flush = () => current().client.flush();
 const on = (name, listener) => current().client.on(name, listener);
 const off = (name, listener) => current().client.off(name, listener);
@@ -572,14 +776,15 @@ const off = (name, listener) => current().client.off(name, listener);
 const takeOver = guard((parley) => {
   const stub = window.parley || {};
   const script = document.currentScript || { dataset: {}, src: "" };
-  const { key, url = script.src.replace(/\/[^/]*$/, "") } = script.dataset;
   if (stub.version) parley = stub;
   window.parley = parley;
-  if (key) parley.init({ key, url });
+  if (script.dataset.key) parley.init({ url: script.src.replace(/\/[^/]*$/, ""), ...script.dataset });
   const queue = stub.queue || [];
-  queue.push = guard(([call]) => call(parley));
-  queue.splice(0).forEach(queue.push);
+  const value = guard(([call]) => call(parley));
+  // Not by assignment: a page may have frozen Array.prototype.
+  Object.defineProperty(queue, "push", { value });
+  queue.splice(0).forEach(value);
 });
 // </script tag build>
 
-export { init, openThread, trackFeedback, identify, flush, on, off, version };
+export { init, openThread, trackFeedback, identify, setConsent, flush, on, off, version };

@@ -1,4 +1,5 @@
 import Crypto
+import Gzip
 import HTTPTypes
 import Hummingbird
 import NIOCore
@@ -45,20 +46,12 @@ struct PageFile: Sendable {
             headers[.contentType] = nil
             return Response(status: .notModified, headers: headers)
         }
-        guard let packed, takesGzip(request.headers[.acceptEncoding]) else {
+        guard let packed, Gzip.isAccepted(by: request.headers[.acceptEncoding]) else {
             return Response(status: .ok, headers: headers, body: ResponseBody(byteBuffer: body))
         }
         var headers = headers
         headers[.contentEncoding] = "gzip"
         return Response(status: .ok, headers: headers, body: ResponseBody(byteBuffer: packed))
-    }
-
-    /// RFC 9110, section 12.5.3; with a weight of nothing it is refused.
-    private func takesGzip(_ header: String?) -> Bool {
-        (header ?? "").lowercased().split(separator: ",").contains { entry in
-            let parts = entry.split(separator: ";").map { $0.filter { $0 != " " } }
-            return parts.first == "gzip" && !parts.dropFirst().contains { $0.hasPrefix("q=0") && !$0.contains { ("1"..."9").contains($0) } }
-        }
     }
 
     /// RFC 9110, section 13.1.2: a list, compared weakly.

@@ -101,7 +101,8 @@ struct Assembly: Sendable {
             ready: { [store] in (try? await store.controlRevision()) != nil })
         gateway.routes(into: router)
         for file in WebSnippet.files {
-            StaticFile(path: file.path, contentType: file.contentType, bytes: file.bytes).add(to: router)
+            let caching = file.isImmutable ? "public, max-age=31536000, immutable" : StaticFile.untilMended
+            StaticFile(path: file.path, contentType: file.contentType, bytes: file.bytes, cacheControl: caching).add(to: router)
         }
         Review(
             store: store, authenticator: ReadAuthority(keys: keys),

@@ -147,6 +147,22 @@ import Testing
         #expect(file.respond(to: request([.ifNoneMatch: "\"x\""])).status == .ok)
     }
 
+    @Test("a file goes compressed to whom takes that, under a tag of its own, and each tag is confirmed")
+    func compressedFile() throws {
+        let file = StaticFile(
+            path: "/parley.js", contentType: "text/javascript", bytes: Array(String(repeating: "hello ", count: 100).utf8))
+        let plain = file.respond(to: request())
+        let packed = file.respond(to: request([.acceptEncoding: "br, gzip"]))
+        #expect(plain.headers[.contentEncoding] == nil && plain.headers[.contentLength] == "600")
+        #expect(packed.headers[.contentEncoding] == "gzip")
+        #expect(try #require(Int(packed.headers[.contentLength] ?? "")) < 100)
+        #expect(plain.headers[.vary] == "Accept-Encoding" && packed.headers[.vary] == "Accept-Encoding")
+        let tags = try [plain, packed].map { try #require($0.headers[.eTag]) }
+        #expect(Set(tags).count == 2)
+        for tag in tags { #expect(file.respond(to: request([.ifNoneMatch: tag])).status == .notModified) }
+        #expect(file.respond(to: request([.acceptEncoding: "gzip;q=0"])).headers[.contentEncoding] == nil)
+    }
+
     private func request(_ fields: HTTPFields = [:]) -> Request {
         Request(
             head: HTTPRequest(method: .get, scheme: nil, authority: nil, path: "/parley.js", headerFields: fields),

@@ -1,18 +1,42 @@
 "use strict";
 const test = require("node:test");
 const assert = require("node:assert/strict");
+const crypto = require("node:crypto");
 const fs = require("node:fs");
 const os = require("node:os");
 const path = require("node:path");
 const { spawnSync } = require("node:child_process");
-const { build, strip, stale } = require("../build.js");
+const { assemble, build, outdated, stale, version } = require("../build.js");
 
-test("dist is what the sources make", () => {
-  assert.deepEqual(stale(build()), []);
+const made = (name) => fs.readFileSync(path.join(__dirname, "../dist", name), "utf8");
+
+test("dist is made of what the sources say", () => {
+  assert.deepEqual(outdated(JSON.parse(made("made.json"))), []);
+  assert.deepEqual(outdated({ sources: {} }), Object.keys(assemble()));
 });
 
-test("the same input gives the same bytes", () => {
-  assert.deepEqual(build(), build());
+test("the same input gives the same bytes", async () => {
+  assert.deepEqual(await build(), await build());
+});
+
+test("the manifest tells the digest of each versioned file, and a changed byte would show", () => {
+  const manifest = JSON.parse(made("sri.json"));
+  assert.equal(manifest.version, version());
+  for (const [name, integrity] of Object.entries(manifest.files)) {
+    const bytes = made(name.replace("-" + version(), ""));
+    const digest = (text) => "sha384-" + crypto.createHash("sha384").update(text).digest("base64");
+    assert.equal(integrity, digest(bytes));
+    assert.notEqual(integrity, digest(bytes + " "));
+  }
+});
+
+test("a source map leads back to the source", () => {
+  const map = JSON.parse(made("parley.js.map"));
+  assert.deepEqual(map.sources, ["snippet.js"]);
+  const lines = fs.readFileSync(path.join(__dirname, "../snippet.js"), "utf8").split("\n");
+  const line = lines.findIndex((text) => text.startsWith("function newID"));
+  assert.equal(map.sourcesContent[0].split("\n")[line], lines[line]);
+  assert.ok(made("parley.js").endsWith("//# sourceMappingURL=parley.js.map\n"));
 });
 
 test("a changed, a missing and a foreign file make dist stale", (t) => {
@@ -22,12 +46,6 @@ test("a changed, a missing and a foreign file make dist stale", (t) => {
   fs.writeFileSync(path.join(folder, "c.js"), "3\n");
   assert.deepEqual(stale({ "a.js": "1\n", "b.js": "2\n" }, folder), ["b.js", "c.js"]);
   assert.deepEqual(stale({ "a.js": "2\n", "c.js": "3\n" }, folder), ["a.js"]);
-});
-
-test("stripping takes comment lines and indentation, and nothing inside a text", () => {
-  assert.equal(strip('// a\n/**\n * b\n */\nconst url = "http://x"; \n\n  go({\n    url,\n  });\n'), 'const url = "http://x";go({url,});\n');
-  assert.throws(() => strip("const a = `one\ntwo`;\n"));
-  assert.throws(() => strip("const a = 1; // one\n"));
 });
 
 test("every file is within its budget", () => {

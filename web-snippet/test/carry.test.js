@@ -2,7 +2,7 @@
 const test = require("node:test");
 const assert = require("node:assert/strict");
 const vm = require("node:vm");
-const { build } = require("../build.js");
+const { assemble } = require("../build.js");
 
 const id = "0197f3c2-5b1e-7c40-9d2a-6f1b8e4a7d10";
 const trace = "0197f3c25b1e7c409d2a6f1b8e4a7d10";
@@ -38,7 +38,7 @@ function openPage({ next = id, apm } = {}) {
     requests.push({ address: input.url || String(input), headers: Object.fromEntries(new Headers(options.headers || input.headers)), ...options.body && { body: options.body } });
     return "answer";
   };
-  vm.runInContext(build()["parley-carry.js"], context);
+  vm.runInContext(assemble()["parley-carry.js"].text, context);
   page.context = context;
   page.thread = { id: "t 1", trackMessage: () => next, trackEvent: (...event) => events.push(event) };
   page.say = (role = "user") => page.thread.trackMessage({ role, content: "Hello" });

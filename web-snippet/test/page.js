@@ -5,15 +5,34 @@
 const fs = require("node:fs");
 const path = require("node:path");
 const vm = require("node:vm");
-const { build } = require("../build.js");
+const { assemble } = require("../build.js");
 
-const files = build(); // from the sources, so that a stale dist/ cannot pass
+// The sources, so that a stale dist/ cannot pass; with SNIPPET=dist what a page is really given, to see that the minifier
+// changed no behaviour.
+const dist = process.env.SNIPPET === "dist";
+const files = Object.fromEntries(Object.entries(assemble()).map(([name, { text }]) => [name, dist ? fs.readFileSync(path.join(__dirname, "../dist", name), "utf8") : text]));
 const key = "pk_0000000000000000000000000000";
 const url = "https://gateway.test";
 
+/** What a browser keeps for an origin. Its entries are its own properties, as in a browser. */
+class Storage {
+  setItem(name, value) {
+    if (this.refuses) throw new Error("QuotaExceededError");
+    this[name] = String(value);
+  }
+  getItem(name) {
+    return Object.hasOwn(this, name) ? this[name] : null;
+  }
+  removeItem(name) {
+    delete this[name];
+  }
+}
+
 class Page {
-  constructor() {
-    this.now = 1795229470887;
+  /** `storage`: another page's, for a later visit; null where the browser denies it. */
+  constructor({ now = 1795229470887, storage = new Storage() } = {}) {
+    this.now = now;
+    this.storage = storage;
     this.timers = new Map();
     this.nextTimer = 1;
     this.sockets = [];
@@ -100,6 +119,12 @@ class Page {
       URL,
       WebSocket,
     });
+    Object.defineProperty(this.globals, "localStorage", {
+      get() {
+        if (!page.storage) throw new Error("SecurityError");
+        return page.storage;
+      },
+    });
     this.globals.window = this.globals;
     vm.runInContext("Math.random = () => 0.5", this.globals);
   }
@@ -161,10 +186,10 @@ class Page {
   }
 }
 
-/** A page with the script in it and its client set up. */
-function openPage() {
-  const page = new Page();
-  page.run("parley.js", { dataset: { key, url }, src: url + "/parley.js" });
+/** A page with the script in it and its client set up; `data` are more attributes of the script's tag. */
+function openPage(data = {}, options = {}) {
+  const page = new Page(options);
+  page.run("parley.js", { dataset: { key, url, ...data }, src: url + "/parley.js" });
   page.notices = [];
   page.parley.on("verdict", (notice) => page.notices.push({ ...notice }));
   return page;
@@ -189,4 +214,4 @@ function importSource() {
 
 const uuid7 = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
 
-module.exports = { Page, openPage, openChat, importSource, key, url, uuid7 };
+module.exports = { Page, Storage, openPage, openChat, importSource, key, url, uuid7 };

@@ -2,6 +2,7 @@
 const test = require("node:test");
 const assert = require("node:assert/strict");
 const { openPage, openChat, key } = require("./page.js");
+const { version } = require("../build.js");
 
 const idsOf = (batch) => batch.events.map((event) => event.id);
 
@@ -23,7 +24,7 @@ test("hello goes first, then numbered batches once the welcome is there", async 
   assert.deepEqual(page.socket.frames, []);
   page.socket.welcomes();
   const [hello, batch] = page.socket.frames;
-  assert.deepEqual(hello, { type: "hello", client: "parley.js/0.1", token: null });
+  assert.deepEqual(hello, { type: "hello", client: "parley.js/" + version(), token: null });
   assert.equal(batch.batch, 1);
   assert.equal(batch.sentAt, page.now);
   assert.deepEqual(batch.events.map((event) => event.type), ["thread", "message"]);

@@ -1,3 +1,4 @@
+import Gzip
 public import Hummingbird
 import HTTPTypes
 import NIOCore
@@ -8,16 +9,19 @@ public struct StaticFile: Sendable {
     public let contentType: String
     public let cacheControl: String
     private let body: ByteBuffer
+    /// The same with gzip, where that is less.
+    private let zipped: ByteBuffer?
     private let etag: String
 
-    /// - Parameter cacheControl: five minutes by default, so that a fixed snippet reaches every page soon.
-    public init(
-        path: String, contentType: String, bytes: [UInt8], cacheControl: String = "public, max-age=300, stale-while-revalidate=86400"
-    ) {
+    /// Five minutes, so that a mended snippet reaches every page soon.
+    public static let untilMended = "public, max-age=300, stale-while-revalidate=86400"
+
+    public init(path: String, contentType: String, bytes: [UInt8], cacheControl: String = untilMended) {
         self.path = path
         self.contentType = contentType
         self.cacheControl = cacheControl
         body = ByteBuffer(bytes: bytes)
+        zipped = Gzip.compressed(bytes).flatMap { $0.count < bytes.count ? ByteBuffer(bytes: $0) : nil }
         etag = "\"\(String(Self.fingerprint(of: bytes), radix: 16))-\(String(bytes.count, radix: 16))\""
     }
 
@@ -33,11 +37,18 @@ public struct StaticFile: Sendable {
     func respond(to request: Request) -> Response {
         var headers: HTTPFields = [
             .eTag: etag, .cacheControl: cacheControl, .accessControlAllowOrigin: "*", .contentType: contentType,
-            .crossOriginResourcePolicy: "cross-origin",
+            .crossOriginResourcePolicy: "cross-origin", .vary: "Accept-Encoding",
         ]
         if matches(request.headers[.ifNoneMatch]) {
             headers[.contentType] = nil
             return Response(status: .notModified, headers: headers)
+        }
+        var body = body
+        if let zipped, Gzip.isAccepted(by: request.headers[.acceptEncoding]) {
+            body = zipped
+            headers[.contentEncoding] = "gzip"
+            // Other bytes need another tag (RFC 9110, section 8.8.3.3).
+            headers[.eTag] = String(etag.dropLast()) + "-gzip\""
         }
         headers[.contentLength] = String(body.readableBytes)
         return Response(status: .ok, headers: headers, body: ResponseBody(byteBuffer: body))
@@ -49,7 +60,7 @@ public struct StaticFile: Sendable {
         return header.split(separator: ",").contains { entry in
             var tag = String(entry.filter { $0 != " " })
             if tag.hasPrefix("W/") { tag.removeFirst(2) }
-            return tag == etag || tag == "*"
+            return tag.replacing("-gzip\"", with: "\"") == etag || tag == "*"
         }
     }
 

@@ -1,9 +1,17 @@
 import CZlib
 
 /// Compresses what never changes, once, in the form browsers take (RFC 1952).
-enum Gzip {
+public enum Gzip {
+    /// Whether an Accept-Encoding header takes it (RFC 9110, section 12.5.3); with a weight of nothing it is refused.
+    public static func isAccepted(by header: String?) -> Bool {
+        (header ?? "").lowercased().split(separator: ",").contains { entry in
+            let parts = entry.split(separator: ";").map { $0.filter { $0 != " " } }
+            return parts.first == "gzip" && !parts.dropFirst().contains { $0.hasPrefix("q=0") && !$0.contains { ("1"..."9").contains($0) } }
+        }
+    }
+
     /// nil where zlib refuses, which without memory it does.
-    static func compressed(_ bytes: [UInt8]) -> [UInt8]? {
+    public static func compressed(_ bytes: [UInt8]) -> [UInt8]? {
         var stream = z_stream()
         // 15 + 16: the largest window, with gzip's head and tail (zlib.h, deflateInit2); 9: it is done once.
         guard
