@@ -19,7 +19,13 @@ MATCHERS = ("any", "absent", "about")  # these stand in what is expected and are
 
 
 def suites():
-    return [json.loads(path.read_text("utf-8")) for path in sorted((PROTOCOL / "conformance").glob("*.json"))]
+    """What is asked of the gateway."""
+    return [json.loads(path.read_text("utf-8")) for path in sorted((PROTOCOL / "conformance").glob("*.json")) if path.name != "client.json"]
+
+
+def client_suite():
+    """What is asked of every client."""
+    return json.loads((PROTOCOL / "conformance" / "client.json").read_text("utf-8"))
 
 
 def iso(instant):

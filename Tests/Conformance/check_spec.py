@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate as validate_openapi
 from referencing import Registry, Resource
 
-from cases import BASE62, PROTOCOL, Expander, body, differences, events, key, suites
+from cases import BASE62, PROTOCOL, Expander, body, differences, events, key, client_suite, suites
 
 problems = []
 
@@ -181,6 +181,33 @@ def check_script(here, case):
         expander.expand(step)
 
 
+# Each step of a client's case, with the words that may stand beside it.
+CLIENT_STEPS = {
+    "track": {"as", "times"}, "stream": {"as"}, "append": {"to"}, "end": set(), "beforeSend": set(), "sent": set(), "same": set(), "fields": set(), "report": set(),
+    "answer": set(), "lost": set(), "refused": set(), "refuseToConnect": set(), "advanceMs": set(), "quiet": set(), "heard": set(),
+}
+
+
+def check_client_cases(clauses):
+    cases = client_suite()["cases"]
+    expect(len({case["name"] for case in cases}) == len(cases), "client has two cases of the same name")
+    for case in cases:
+        here, known = f"client: {case['name']}", set()
+        expect(set(case) == {"name", "clause", "steps"}, f"{here}: unknown fields")
+        expect(case["clause"] in clauses, f"{here}: there is no clause {case['clause']}")
+        for step in case["steps"]:
+            words = [word for word in CLIENT_STEPS if word in step]
+            expect(len(words) == 1 and set(step) <= {words[0]} | CLIENT_STEPS[words[0]], f"{here}: unknown step {step}")
+            if "as" in step:
+                known |= {step["as"]} | {f"{step['as']}{number}" for number in range(3)}
+            named = step.get("sent", []) + step.get("same", []) + [line[0] for line in step.get("heard", [])] + list(step.get("fields", {})) + [step[word] for word in ("to", "end") if word in step]
+            expect(all(name in known or name == "..." or name.startswith("<") for name in named), f"{here}: {named} names what is not there")
+            if "refused" in step:
+                expect(REASONS[step["refused"]["code"]]["httpStatus"] == step["refused"]["status"], f"{here}: reasons.json has no such error")
+            for result in step["answer"] if isinstance(step.get("answer"), list) else []:
+                expect(result["verdict"] in ("stored", "duplicate") or result["verdict"] in REASONS[result["reason"]]["verdicts"], f"{here}: reasons.json does not allow {result}")
+
+
 def check_expander():
     """The tool that reads the cases does what their description says."""
     now = datetime(2026, 11, 21, 2, 51, 10, 887000, timezone.utc)
@@ -212,7 +239,9 @@ if __name__ == "__main__":
     check_schemas()
     check_lists()
     check_descriptions()
-    check_cases(check_clauses())
+    clauses = check_clauses()
+    check_cases(clauses)
+    check_client_cases(clauses)
     for problem in problems:
         print(problem)
     total = sum(len(suite["cases"]) for suite in suites())
