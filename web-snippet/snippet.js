@@ -87,7 +87,8 @@ let counter = 0;
 // 1), 62 random bits. A counter that runs over borrows the next millisecond; a clock set back changes nothing.
 function newID() {
   const bytes = crypto.getRandomValues(new Uint8Array(10));
-  const random = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  // Not by Array.from: MooTools and Prototype.js put their own in its place.
+  const random = bytes.reduce((text, byte) => text + byte.toString(16).padStart(2, "0"), "");
   if (Date.now() > lastMs) {
     lastMs = Date.now();
     counter = bytes[0];
@@ -222,9 +223,11 @@ function createClient() {
   }
 
   // What had to be dropped is itself an event, sent beside the next ones; past the bound, as it is one at most.
+  const reportOf = (reasons) => ({ type: "client_report", id: newID(), at: Date.now(), reasons });
+
   function report() {
     if (!Object.keys(dropped).length || queue.some((item) => item.type === "client_report")) return;
-    enqueue({ type: "client_report", id: newID(), at: Date.now(), reasons: dropped });
+    enqueue(reportOf(dropped));
     dropped = {};
   }
 
@@ -233,8 +236,7 @@ function createClient() {
     if (Date.now() < heldUntil) return items;
     report();
     for (const item of waiting().filter((item) => item.size <= AT_ONCE)) {
-      size -= item.size + 1;
-      if (items.length >= events || size < ENVELOPE) break;
+      if (items.length >= events || (size -= item.size + 1) < ENVELOPE) break;
       item.sent = true;
       items.push(item);
     }
@@ -284,6 +286,9 @@ function createClient() {
     if (!storage || !consent || !key) return;
     let size = 0;
     const lines = queue.filter((item, place) => queue.length - place <= STORE_EVENTS && (size += item.size) <= STORE_BYTES).map(({ json }) => json);
+    // What neither a beacon took nor this holds is gone with the page, and the next one says so.
+    const lost = away ? queue.filter((item) => !item.beaconed && !lines.includes(item.json)).length : 0;
+    if (lost) lines.push(JSON.stringify(reportOf({ not_kept: lost })));
     if (lines.length) kept = inStore((store) => store.setItem(names() + own, [Date.now(), ...lines].join("\n")) || 1);
     else if (kept) kept = inStore((store) => store.removeItem(names() + own));
   }
@@ -381,6 +386,8 @@ function createClient() {
     };
     ws.onopen = guard(() => prove("hello"));
     ws.onclose = guard((event) => down(event.code));
+    // Chromium says nothing but this of an address that the page's CSP forbids.
+    ws.onerror = guard(() => down(1006));
     ws.onmessage = guard((event) => {
       if (socket !== session) return;
       const frame = JSON.parse(event.data);
@@ -509,14 +516,12 @@ function createClient() {
   function leave() {
     if (!key || stopped || !consent) return;
     report();
-    keep();
     const rest = queue.filter((item) => !item.beaconed && item.size <= AT_ONCE);
     rest.sort((a, b) => (a.type === "event") - (b.type === "event"));
     let piece = [];
     let size = ENVELOPE;
     for (const item of rest) {
-      size += item.size + 1;
-      if (size > BEACON_PIECE) {
+      if ((size += item.size + 1) > BEACON_PIECE) {
         beacon(piece);
         piece = [];
         size = ENVELOPE + item.size;
@@ -524,11 +529,12 @@ function createClient() {
       piece.push(item);
     }
     beacon(piece);
+    keep();
   }
 
   // text/plain again: an application/json Blob would need a preflight, which cannot finish while the page dies. `true`
   // means taken, not delivered: the events stay in the queue for the case that the page lives on.
-  function beacon(items) {
+  const beacon = guard((items) => {
     const half = items.length >> 1;
     const body = "{" + bodyOf(items);
     const size = sizeOf(body);
@@ -539,7 +545,7 @@ function createClient() {
       beacon(items.slice(0, half));
       beacon(items.slice(half));
     }
-  }
+  });
 
   function back() {
     away = false;
@@ -550,9 +556,10 @@ function createClient() {
     pump();
   }
 
-  // What the page may say of an open client too. Data attributes are texts: "false" is no.
+  // What the page may say of an open client too. Data attributes are texts: "false" and "no" are no,
+  // as are false, null and undefined.
   function configure(options) {
-    const said = (name) => options[name] != null && options[name] !== "false" && options[name] !== false;
+    const said = (name) => !/^[fnu]/.test(options[name]);
     if ("beforeSend" in options) beforeSend = options.beforeSend;
     if ("debug" in options) debug = said("debug");
     if (options.consent === "required" && consent === true && !asked) consent = undefined;
@@ -612,6 +619,8 @@ function createClient() {
       id: thread,
       trackMessage: guard((message) => {
         const { role, content, id, at, replyTo, retryOf, isRetry, tags, metadata } = message || {};
+        if (chosen.includes(id)) return id;
+        if (id && chosen.push(id) > QUEUE_EVENTS) chosen.shift();
         if (!/^(user|assistant|system|tool)$/.test(role) || content == null) warn("trackMessage needs a role and content");
         const again = retryOf || (isRetry ? last[role] : undefined);
         return (last[role] = track("message", { thread, role, content, replyTo, retryOf: again, tags, user: who(), metadata, at: at || Date.now() }, idFrom(id)));
@@ -627,6 +636,8 @@ function createClient() {
 
   // Messages that are still being written → how to end them. Bound: what the page begins itself.
   const streams = new Set();
+  // Ids that the page chose: React's StrictMode, or a list drawn again, says the same message twice. Bound: QUEUE_EVENTS.
+  const chosen = [];
 
   // A message that comes piece by piece and is tracked once, whole, when it ends, with its pace: [milliseconds since the
   // first piece, UTF-16 units there by then]. A page that is left ends it as it stands; if the page comes back and the
@@ -642,7 +653,7 @@ function createClient() {
 
     function end(more) {
       const { interrupted, ...fields } = more || {};
-      if (over) return warn("a streamed message had ended already"), id;
+      if (over) return warn("stream ended"), id;
       over = interrupted ? 1 : 2;
       streams.delete(end);
       const metadata = { ...options.metadata, ...fields.metadata, deltas, ...(interrupted && { interrupted }) };
@@ -653,7 +664,7 @@ function createClient() {
     return {
       id,
       append: guard((piece, at = Date.now()) => {
-        if (over > 1) return warn("a streamed message had ended already");
+        if (over > 1) return end();
         if (over) {
           over = 0;
           retryOf = id;
@@ -723,7 +734,7 @@ function createClient() {
     // "verdict" is the only name.
     on(name, listener) {
       if (name === "verdict" && typeof listener === "function") listeners.add(listener);
-      else warn('on needs "verdict" and a function');
+      else warn('on takes "verdict", function');
     },
 
     off(name, listener) {
@@ -750,7 +761,7 @@ const init = guard((options) => {
   let chosen = keyless || clients.get(key);
   if (keyless || !chosen) {
     if (!inPage || !/^pk_/.test(key) || !url) {
-      if (inPage) warn("init needs a public key (pk_…, never a secret one) and the gateway's url");
+      if (inPage) warn("init needs a public key (pk_…, not a secret one) and a url");
       return current().client;
     }
     chosen = chosen || createClient();

@@ -3,6 +3,7 @@ const test = require("node:test");
 const assert = require("node:assert/strict");
 const fs = require("node:fs");
 const path = require("node:path");
+const vm = require("node:vm");
 const { Page, openPage, importSource, key, url, uuid7 } = require("./page.js");
 
 async function sent(page) {
@@ -26,6 +27,23 @@ test("the types name what the module exports", async () => {
   const types = fs.readFileSync(path.join(__dirname, "../snippet.d.ts"), "utf8");
   const declared = [...types.matchAll(/^export (?:function|const) (\w+)/gm)].map((match) => match[1]);
   assert.deepEqual(declared.sort(), Object.keys(await importSource()).sort());
+});
+
+test("a message that the page says twice under its own id is one message", async () => {
+  const page = openPage();
+  const thread = page.parley.openThread({ id: "t-1" });
+  const id = "0197f3c2-5b1e-7c40-9d2a-6f1b8e4a7d10";
+  assert.equal(thread.trackMessage({ role: "user", content: "a", id }), id);
+  page.now += 5;
+  assert.equal(page.parley.openThread({ id: "t-1" }).trackMessage({ role: "user", content: "a", id }), id);
+  assert.deepEqual((await sent(page)).map((event) => event.id), [id]);
+});
+
+test("pages whose libraries changed Array.from get UUIDs", async () => {
+  const page = new Page();
+  vm.runInContext('Array.from = (item) => [].slice.call(item)', page.globals);
+  page.run("parley.js", { dataset: { key, url }, src: url + "/parley.js" });
+  for (let n = 0; n < 100; n++) assert.match(page.parley.openThread().trackMessage({ role: "user", content: "a" }), uuid7);
 });
 
 test("init is idempotent per key; another key is another client", async () => {

@@ -92,6 +92,25 @@ test("what is older than a day goes nowhere, and is reported", async () => {
   assert.deepEqual(kept(next).length <= 1, true);
 });
 
+test("what neither a beacon took nor the caps hold is reported by the next page", async () => {
+  const page = openPage({ storage: "" });
+  page.beaconRule = () => false;
+  for (let n = 0; n < 250; n++) say(page, String(n));
+  page.hide();
+  page.fire("pagehide");
+  const next = await visit(page);
+  const reports = batches(next).filter(({ type }) => type === "client_report");
+  assert.deepEqual([batches(next).length, reports.map(({ reasons }) => reasons)], [201, [{ not_kept: 50 }]]);
+});
+
+test("a page that goes on after it was hidden reports nothing as lost", async () => {
+  const page = openPage({ storage: "" });
+  page.beaconRule = () => false;
+  for (let n = 0; n < 250; n++) say(page, String(n));
+  page.hide();
+  assert.ok(!page.storage[kept(page)[0]].includes("client_report"));
+});
+
 test("200 events and 256 KB are kept, the newest", async () => {
   const page = openPage({ storage: "" });
   for (let n = 0; n < 300; n++) say(page, String(n));
