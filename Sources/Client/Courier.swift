@@ -314,8 +314,8 @@ final class Courier: Sendable {
         return stream
     }
 
-    /// Calls `done` once: with true when all that was tracked before has its verdict, with false after `limit` milliseconds or if the gateway
-    /// does not want us.
+    /// Calls `done` once: with true when all that was tracked before has its verdict, with false after `limit` milliseconds or if the
+    /// gateway does not want us.
     func flush(within limit: Int64, done: @escaping @Sendable (Bool) -> Void) {
         let number = state.withLock { state in
             state.serial += 1

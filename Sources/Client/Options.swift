@@ -15,8 +15,8 @@ extension Parley {
         /// start, under the same ids: the newest 200 events, 256 KB, not older than 24 hours. Several processes may share a folder.
         public var storage: URL?
 
-        /// The `Origin` of requests with a public key, `https://shop.example`. Apps have none by themselves: either name one that the project
-        /// allows, or allow its absence with `parley project set NAME --allow-missing-origin true`.
+        /// The `Origin` of requests with a public key, `https://shop.example`. Apps have none by themselves: either name one that
+        /// the project allows, or allow its absence with `parley project set NAME --allow-missing-origin true`.
         public var origin: String?
 
         /// How many events may wait. Without it 1,000 with a public key, 10,000 with a secret one.
@@ -39,8 +39,8 @@ extension Outbox.Limits {
             events: max(1, options.queueEvents ?? (secret ? 10_000 : 1000)),
             // A secret key's largest event must fit.
             bytes: max(1, options.queueBytes ?? (secret ? 32 << 20 : 1 << 20)),
-            // P-LIMIT-1
-            eventBytes: secret ? 20 << 20 : 65_536,
+            // P-LIMIT-1; a secret key's body has the same limit as its event (P-LIMIT-2), so the words around it need room.
+            eventBytes: secret ? (20 << 20) - 128 : 65_536,
             // Half of what P-LIMIT-2 lets a public key send, and what the socket's welcome announces.
             bodyEvents: 500,
             bodyBytes: 262_144)

@@ -16,8 +16,8 @@ extension Parley {
             self.courier = courier
         }
 
-        /// Records how it ended. `success` is true unless there is an `error` or you say otherwise. `cost` is in US dollars. Called again, the later
-        /// call counts, field by field (P-RUN-4).
+        /// Records how it ended. `success` is true unless there is an `error` or you say otherwise. `cost` is in US dollars. Called
+        /// again, the later call counts, field by field (P-RUN-4).
         public func end(
             output: JSON? = nil, usage: [String: JSON] = [:], success: Bool? = nil, error: JSON? = nil, cost: Double? = nil,
             metadata: [String: JSON] = [:]

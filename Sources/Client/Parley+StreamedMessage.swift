@@ -41,8 +41,8 @@ extension Parley {
             if late { courier.warn("append after end of a streamed message is ignored") }
         }
 
-        /// Records the message and gives back its id. `interrupted` says that the user, or a failure, cut it short. A second end is ignored, with
-        /// one warning.
+        /// Records the message and gives back its id. `interrupted` says that the user, or a failure, cut it short. A second end is
+        /// ignored, with one warning.
         @discardableResult
         public func end(interrupted: Bool = false, metadata: [String: JSON] = [:]) -> String {
             let now = courier.wall

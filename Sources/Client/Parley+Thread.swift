@@ -40,8 +40,8 @@ extension Parley {
             track(role, .array(blocks.map { .object($0) }), id, replyTo, retryOf, isRetry, tags, metadata, JSON.time(at))
         }
 
-        /// A message that comes bit by bit, such as a model's answer. It is recorded once, whole, when it ends; how it came is kept with it, so
-        /// that a replay shows its real pace.
+        /// A message that comes bit by bit, such as a model's answer. It is recorded once, whole, when it ends; how it came is kept with
+        /// it, so that a replay shows its real pace.
         public func streamMessage(
             role: Role = .assistant, id: String? = nil, replyTo: String? = nil, retryOf: String? = nil, isRetry: Bool = false,
             tags: [String] = [], metadata: [String: JSON] = [:]

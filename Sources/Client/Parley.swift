@@ -8,9 +8,9 @@ import Foundation
 /// let question = thread.trackMessage(role: .user, content: "Hello")
 /// ```
 ///
-/// Make one for a key and keep it as long as the program runs. Every call returns at once, from any thread, and none throws: what is tracked
-/// gets an id (UUIDv7) and waits in a bounded queue until the gateway, over HTTP, has said what became of it. Tries that fail are made
-/// again under the same ids, with the same bytes, so that the gateway keeps each event once.
+/// Make one for a key and keep it as long as the program runs. Every call returns at once, from any thread, and none throws: what is
+/// tracked gets an id (UUIDv7) and waits in a bounded queue until the gateway, over HTTP, has said what became of it. Tries that fail are
+/// made again under the same ids, with the same bytes, so that the gateway keeps each event once.
 public final class Parley: Sendable {
     public static let version = "0.1"
 
@@ -57,8 +57,8 @@ public final class Parley: Sendable {
             ])
     }
 
-    /// Who is at the keyboard, from now on, in every thread that has no user of its own. `token` is a JWT of your backend's that proves it; it
-    /// goes with every request, in the header `Parley-User-Token`.
+    /// Who is at the keyboard, from now on, in every thread that has no user of its own. `token` is a JWT of your backend's that proves
+    /// it; it goes with every request, in the header `Parley-User-Token`.
     public func identify(_ id: String, props: [String: JSON] = [:], token: String? = nil) {
         guard let token else { return courier.identify(User(id: id, props: props), token: nil) }
         courier.identify(User(id: id, props: props), token: { token })
@@ -84,8 +84,9 @@ public final class Parley: Sendable {
         }
     }
 
-    /// Flushes, and ends the client: what is tracked afterwards is dropped (`closed`). The answer is that of ``flush(timeout:)``. For the end
-    /// of a server program; what has no verdict by then stays on disk where there is a storage folder, and is lost where there is none.
+    /// Flushes, and ends the client: what is tracked afterwards is dropped (`closed`). The answer is that of ``flush(timeout:)``. For the
+    /// end of a server program; what has no verdict by then stays on disk where there is a storage folder, and is lost where there is
+    /// none.
     @discardableResult
     public func close(timeout: Duration = .seconds(10)) async -> Bool {
         let answer = await flush(timeout: timeout)

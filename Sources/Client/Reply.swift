@@ -33,6 +33,8 @@ struct Reply: Sendable {
     /// `wall` is the time in milliseconds since 1970, which a date in `Retry-After` is compared with.
     func meaning(wall: Int64) -> Meaning {
         let answer = try? JSONDecoder().decode(Answer.self, from: body)
+        // Not the events are at fault, nor the key: they go again with a new token, as after close 4202.
+        if answer?.error?.code == Self.tokenExpired { return .later(wish: nil) }
         switch status {
         case 200..<300:
             guard let results = answer?.results else { return .later(wish: nil) }
@@ -47,7 +49,9 @@ struct Reply: Sendable {
     }
 
     /// The token that proves the user ran out: the next try needs a new one.
-    var wantsToken: Bool { (try? JSONDecoder().decode(Answer.self, from: body))?.error?.code == "token_expired" }
+    var wantsToken: Bool { (try? JSONDecoder().decode(Answer.self, from: body))?.error?.code == Self.tokenExpired }
+
+    private static let tokenExpired = "token_expired"
 
     /// RFC 9110, 10.2.3: seconds, or a date.
     private func wish(wall: Int64) -> Int64? {

@@ -201,10 +201,10 @@ import Testing
             }
         }
         try await settle { bench.next()?.token == "jwt-1" }
-        bench.answer(400, #"{"error":{"code":"token_expired","message":"","temporary":true}}"#)
-        bench.parley.openThread(id: "t").trackMessage(role: .user, content: "x")
+        bench.answer(401, #"{"error":{"code":"token_expired","message":"","temporary":true}}"#)
+        bench.time.advance(1000)
         try await settle { bench.next()?.token == "jwt-2" }
-        #expect(asked.withLock { $0 } == 2)
+        #expect(asked.withLock { $0 } == 2 && bench.hear() == [] && bench.farEnd.last?.events.count == 1)
     }
 
     @Test("a token that does not come is not waited for past ten seconds")
