@@ -34,6 +34,8 @@ final class Courier: Sendable {
         var notices: [Outbox.Notice] = []
         var streams: [Int: AsyncStream<Parley.Verdict>.Continuation] = [:]
         var flushes: [Int: Flush] = [:]
+        /// What ends a streamed message, by its number. Bound: those that the app holds and has not ended.
+        var unfinished: [Int: @Sendable () -> Void] = [:]
         var serial = 0
         var warned: Set<String> = []
         var source: TokenSource?
@@ -326,6 +328,24 @@ final class Courier: Sendable {
             self?.state.withLock { $0.flushes.removeValue(forKey: number) }?.done(false)
         }
         wake(in: 0)
+    }
+
+    // MARK: Streamed messages
+
+    /// Has `end` called if the client is closed before ``finished(_:)``.
+    func began(end: @escaping @Sendable () -> Void) -> Int {
+        state.withLock { state in
+            state.serial += 1
+            state.unfinished[state.serial] = end
+            return state.serial
+        }
+    }
+
+    func finished(_ stream: Int) { state.withLock { $0.unfinished[stream] = nil } }
+
+    func endStreams() {
+        let ends = state.withLock { $0.unfinished.sorted { $0.key < $1.key }.map(\.value) }
+        ends.forEach { $0() }
     }
 
     // MARK: Coming and going

@@ -3,7 +3,8 @@ import Foundation
 extension Parley {
     /// A message that comes bit by bit; made by ``Thread/streamMessage(role:id:replyTo:retryOf:isRetry:tags:metadata:)``.
     ///
-    /// It is recorded at ``end(interrupted:metadata:)``; one that never ends is never recorded.
+    /// It is recorded at ``end(interrupted:metadata:)``; one that nobody ends is recorded when the client is closed, as
+    /// interrupted, if it is still held.
     public final class StreamedMessage: Sendable {
         public let id: String
         private let courier: Courier
@@ -14,6 +15,8 @@ extension Parley {
             var pace = Pace()
             var began: Int64?
             var ended = false
+            /// The courier's name for it.
+            var number = 0
         }
 
         private let state = Locked(State())
@@ -23,7 +26,11 @@ extension Parley {
             self.id = id
             self.courier = courier
             self.record = record
+            let number = courier.began { [weak self] in self?.end(interrupted: true) }
+            state.withLock { $0.number = number }
         }
+
+        deinit { courier.finished(state.withLock { $0.number }) }
 
         /// The next piece of the text. After the end it is ignored, with one warning.
         public func append(_ text: String) {
@@ -55,6 +62,7 @@ extension Parley {
                 courier.warn("a second end of a streamed message is ignored")
                 return id
             }
+            courier.finished(whole.number)
             var more = metadata
             if interrupted { more["interrupted"] = true }
             if whole.began != nil { more["deltas"] = whole.pace.deltas }

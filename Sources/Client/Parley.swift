@@ -84,11 +84,12 @@ public final class Parley: Sendable {
         }
     }
 
-    /// Flushes, and ends the client: what is tracked afterwards is dropped (`closed`). The answer is that of ``flush(timeout:)``. For the
+    /// Ends streamed messages that have not ended (`interrupted`), flushes, and ends the client: what is tracked afterwards is dropped (`closed`). The answer is that of ``flush(timeout:)``. For the
     /// end of a server program; what has no verdict by then stays on disk where there is a storage folder, and is lost where there is
     /// none.
     @discardableResult
     public func close(timeout: Duration = .seconds(10)) async -> Bool {
+        courier.endStreams()
         let answer = await flush(timeout: timeout)
         courier.close()
         return answer

@@ -30,9 +30,9 @@ final class Bench: Sendable {
             center: center)
     }
 
-    /// The next delivery nobody has looked at; time passes until there is one, 100 ms at most.
+    /// The next delivery nobody has looked at; time passes until there is one, a second at most.
     func next() -> Delivery? {
-        for _ in 0...100 {
+        for _ in 0...1000 {
             if let delivery = farEnd.unseen() { return delivery }
             time.advance(1)
         }

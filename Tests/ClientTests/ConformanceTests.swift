@@ -32,8 +32,8 @@ import Testing
 
 /// Plays the steps of one case against a client.
 private struct Player {
-    private static let bound = 50
-    private let bench = Bench { $0.queueEvents = bound }
+    private static let bound = Outbox.Limits(secret: false, options: .init()).events
+    private let bench = Bench()
     private var threads: [String: Parley.Thread] = [:]
     private var streams: [String: Parley.StreamedMessage] = [:]
     /// By the name a case gives them.

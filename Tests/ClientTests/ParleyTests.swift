@@ -172,6 +172,23 @@ import Testing
         #expect(read.map(\.outcome) == [.stored])
     }
 
+    @Test("what still streams when the client is closed is recorded as interrupted, once")
+    func interrupted() {
+        let bench = Bench()
+        let thread = bench.parley.openThread(id: "t")
+        let stream = thread.streamMessage()
+        stream.append("Hel")
+        thread.streamMessage().append("nobody holds this one")
+        let over = thread.streamMessage()
+        over.append("Hi")
+        over.end()
+        bench.parley.courier.endStreams()
+        bench.parley.courier.endStreams()
+        let delivery = bench.next()
+        #expect(delivery?.contents == ["Hi", "Hel"] && delivery?.events[1]["metadata"]?["interrupted"] == true)
+        #expect(delivery?.events[0]["metadata"]?["interrupted"] == nil && bench.warnings.withLock { $0 }.isEmpty)
+    }
+
     @Test("a client that nobody holds any more lets go of everything")
     func released() {
         let farEnd = FarEnd()
