@@ -18,8 +18,9 @@ if Context.environment["PARLEY_WARNINGS_AS_ERRORS"] != nil { strict.append(.unsa
 
 let package = Package(
     name: "parley",
-    platforms: [.macOS(.v15)],
+    platforms: [.macOS(.v15), .iOS(.v16), .tvOS(.v16), .watchOS(.v9), .visionOS(.v1)],
     products: [
+        .library(name: "ParleyClient", targets: ["ParleyClient"]),
         .executable(name: "parley", targets: ["parley"]),
         .executable(name: "parley-load", targets: ["parley-load"]),
     ],
@@ -138,6 +139,9 @@ let package = Package(
             resources: [.embedInCode("dist")],
             swiftSettings: strict),
 
+        // The senders' side: for apps and servers, with nothing but Foundation. It knows no other room.
+        .target(name: "ParleyClient", path: "Sources/Client", exclude: ["README.md"], swiftSettings: strict),
+
         // The only room that names doors, stream and store.
         .executableTarget(
             name: "parley",
@@ -170,6 +174,7 @@ let package = Package(
         // Tests mirror the rooms.
         .testTarget(name: "EventsTests", dependencies: ["Events"], swiftSettings: strict),
         .testTarget(name: "ConversationsTests", dependencies: ["Conversations", "Events", "TestKit"], swiftSettings: strict),
+        .testTarget(name: "ClientTests", dependencies: ["ParleyClient"], swiftSettings: strict),
         .testTarget(
             name: "KeysTests", dependencies: ["Keys", "Events", "TestKit", .product(name: "Logging", package: "swift-log")],
             swiftSettings: strict),
