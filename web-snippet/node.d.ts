@@ -43,7 +43,10 @@ export interface InitOptions {
 
 /** What a test of an application replaces. */
 export interface Machine {
+  /** Milliseconds since 1970. */
   now(): number;
+  /** Milliseconds that only go forward. */
+  clock(): number;
   random(): number;
   fetch(url: string, options: Record<string, unknown>): Promise<unknown>;
   setTimer(work: () => void, ms: number): unknown;

@@ -45,9 +45,10 @@ const RETRY_WISH_MS = 300000;
 // Of a streamed message: enough to show its pace, 3 KB at most.
 const DELTAS = 200;
 
-// What a test replaces. Timers keep no process alive.
+// What a test replaces. `clock` only goes forward, whatever is done to the time of day. Timers keep no process alive.
 const machine = {
   now: () => Date.now(),
+  clock: () => performance.now(),
   random: () => Math.random(),
   fetch: (...args) => globalThis.fetch(...args),
   setTimer: (work, ms) => setTimeout(work, ms).unref(),
@@ -111,7 +112,7 @@ const withParent = (id, work) => parents.run(id, work);
 // ------------------------------------------------------------------------------------------------------------ client
 
 // Everything about one key: its queue, its requests, its retries.
-function createClient({ now, random, fetch, setTimer, clearTimer }) {
+function createClient({ now, clock, random, fetch, setTimer, clearTimer }) {
   let key;
   let base;
   let beforeSend;
@@ -228,7 +229,7 @@ function createClient({ now, random, fetch, setTimer, clearTimer }) {
   // Nothing is sent before.
   let heldUntil = 0;
 
-  const hold = (ms) => (heldUntil = now() + Math.min(ms, RETRY_WISH_MS));
+  const hold = (ms) => (heldUntil = clock() + Math.min(ms, RETRY_WISH_MS));
 
   async function ask(items, signal) {
     const reply = {};
@@ -294,9 +295,9 @@ function createClient({ now, random, fetch, setTimer, clearTimer }) {
   let timerAt = Infinity;
 
   function wake(ms) {
-    if (now() + ms >= timerAt) return;
+    if (clock() + ms >= timerAt) return;
     clearTimer(timer);
-    timerAt = now() + ms;
+    timerAt = clock() + ms;
     timer = setTimer(guard(pump), ms);
   }
 
@@ -305,7 +306,7 @@ function createClient({ now, random, fetch, setTimer, clearTimer }) {
     clearTimer(timer);
     timerAt = Infinity;
     if (!key || stopped || underWay) return;
-    if (now() < heldUntil) return wake(heldUntil - now());
+    if (clock() < heldUntil) return wake(Math.ceil(heldUntil - clock()));
     const items = take();
     if (items.length) post(items);
   }

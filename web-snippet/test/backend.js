@@ -28,6 +28,7 @@ class Backend {
   get machine() {
     return {
       now: () => this.now,
+      clock: () => this.now,
       random: () => 0.5,
       setTimer: (work, ms) => {
         this.timers.set(this.nextTimer, { at: this.now + ms, work });
