@@ -4,16 +4,27 @@
 const fs = require("node:fs");
 const os = require("node:os");
 const path = require("node:path");
-const { build } = require("../build.js");
+const { assemble, build } = require("../build.js");
 
 const key = "sk_00000000000000000000000000000000000000";
 const url = "https://gateway.test";
 
-// As it is built, where the build has it; from a folder of its own, as nothing else says that it is an ES module.
+// From a folder of its own, as nothing else says that it is an ES module.
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), "parley-node-"));
 const file = path.join(folder, "parley-node.mjs");
-fs.writeFileSync(file, build()["parley-node.mjs"] || fs.readFileSync(path.join(__dirname, "../node.js"), "utf8"));
 process.on("exit", () => fs.rmSync(folder, { recursive: true }));
+
+// As it is built now, so that a stale dist/ cannot pass; as it is written, where the build ships it so.
+const ready = (async () => {
+  const built = assemble()["parley-node.mjs"] ? await build() : {};
+  fs.writeFileSync(file, built["parley-node.mjs"] || fs.readFileSync(path.join(__dirname, "../node.js"), "utf8"));
+})();
+
+/** The module. */
+async function load() {
+  await ready;
+  return import(file);
+}
 
 class Backend {
   constructor() {
@@ -47,7 +58,7 @@ class Backend {
 
   /** Starts a client of its own: the module gives one for each key and address. */
   async open(options = {}) {
-    const module = await import(file);
+    const module = await load();
     this.address = `${url}/${Backend.count = (Backend.count || 0) + 1}`;
     this.parley = module.init({ key, url: this.address, ...options }, this.machine);
     this.parley.on("verdict", (notice) => this.notices.push(notice));
@@ -90,4 +101,4 @@ class Backend {
   }
 }
 
-module.exports = { Backend, file, key, url };
+module.exports = { Backend, load, file, key, url };

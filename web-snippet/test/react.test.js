@@ -6,7 +6,7 @@ const fs = require("node:fs");
 const os = require("node:os");
 const path = require("node:path");
 const { Module } = require("node:module");
-const { build } = require("../build.js");
+const { assemble, build } = require("../build.js");
 
 // Where Debian puts the packages of node; another place can be named.
 const packages = process.env.REACT_PACKAGES || "/usr/share/nodejs";
@@ -18,7 +18,17 @@ process.on("exit", () => fs.rmSync(folder, { recursive: true }));
 fs.mkdirSync(path.join(folder, "node_modules"));
 fs.symlinkSync(path.join(packages, "react"), path.join(folder, "node_modules/react"));
 const file = path.join(folder, "parley-react.mjs");
-fs.writeFileSync(file, build()["parley-react.mjs"] || fs.readFileSync(path.join(__dirname, "../react.js"), "utf8"));
+// As it is built now, so that a stale dist/ cannot pass.
+const ready = (async () => {
+  const built = assemble()["parley-react.mjs"] ? await build() : {};
+  fs.writeFileSync(file, built["parley-react.mjs"] || fs.readFileSync(path.join(__dirname, "../react.js"), "utf8"));
+})();
+
+/** The module. */
+async function load() {
+  await ready;
+  return import(file);
+}
 
 const React = require("react");
 const { createElement, StrictMode } = React;
@@ -52,7 +62,7 @@ function createClient({ streams = true } = {}) {
 
 test("importing and rendering on a server touch no window and track nothing", async () => {
   assert.equal(typeof window, "undefined");
-  const { useChat, useThread, useRecordedChat, ParleyProvider } = await import(file);
+  const { useChat, useThread, useRecordedChat, ParleyProvider } = await load();
   const { renderToString } = require("react-dom/server");
   const client = createClient();
   function Page() {
@@ -80,7 +90,7 @@ function openWindow() {
 
 /** A page with a component in it, in StrictMode; `view` answers what its hooks gave last. */
 async function show(useHooks, client, element = (Page, props) => createElement(Page, props)) {
-  const binding = await import(file);
+  const binding = await load();
   if (!globalThis.window) openWindow();
   const { createRoot } = require("react-dom/client");
   const { act } = require("react-dom/test-utils");

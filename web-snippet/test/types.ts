@@ -6,7 +6,11 @@ import { carry } from "../carry";
 
 // ---------------------------------------------------------------------------------------------------------- in a page
 
-const client: browser.Client = browser.init({ key: "pk_0", url: "https://chat.example.com" });
+const client: browser.Client = browser.init({
+  key: "pk_0", url: "https://chat.example.com", storage: true, consent: "required", debug: true,
+  beforeSend: (event) => (event.type === "event" ? null : { ...event, content: "[removed]" }),
+});
+browser.init({ storage: false });
 const thread: browser.Thread = client.openThread({ id: "t-1", tags: ["billing"], user: { id: "u1", props: { plan: "pro" } }, metadata: { page: "/" } });
 const asked: string = thread.trackMessage({ role: "user", content: "Hello", at: Date.now(), tags: ["a"], metadata: { n: 1 } });
 thread.trackMessage({ role: "assistant", content: [{ type: "text", text: "Hi" }], replyTo: asked, retryOf: asked, isRetry: true, id: "0197f3c2-5b1e-7c40-9d2a-6f1b8e4a7d10", at: "2026-11-21T02:51:10.887Z" });
@@ -14,13 +18,19 @@ thread.trackEvent("opened", { document: "terms" });
 client.trackFeedback(asked, { thumb: "up", comment: "good" });
 client.trackFeedback(asked, { thumb: null });
 client.identify("u1", { plan: "pro" });
+client.identify("u1", {}, { token: async () => "JWT" });
+client.setConsent({ send: true, storage: false });
+const written: browser.MessageStream = thread.streamMessage({ replyTo: asked });
+written.append("Hi");
+const writtenID: string = written.end({ interrupted: true, tags: ["a"], metadata: { model: "small-1" } });
 const told = ({ id, type, verdict, reason }: browser.VerdictNotice) => console.log(id.length, type, verdict === "stored", reason && reason.length);
 client.on("verdict", told);
 client.off("verdict", told);
 client.flush().then((arrived: boolean) => arrived);
 browser.openThread().trackEvent("idle");
 browser.trackFeedback(asked, {});
-browser.identify("u1");
+browser.identify("u1", {}, { token: "JWT" });
+browser.setConsent(true);
 browser.on("verdict", told);
 browser.off("verdict", told);
 browser.flush().then((arrived: boolean) => arrived);
@@ -101,4 +111,4 @@ function Chat() {
   return [words, recording.id, idOf("a"), react.ParleyProvider({ client: browser, children: [] })];
 }
 
-export { text, carried, streamed, over, whole, sum, later, Chat };
+export { text, writtenID, carried, streamed, over, whole, sum, later, Chat };
