@@ -4,7 +4,7 @@
 const fs = require("node:fs");
 const os = require("node:os");
 const path = require("node:path");
-const { assemble, build } = require("../build.js");
+const { assemble } = require("../build.js");
 
 const key = "sk_00000000000000000000000000000000000000";
 const url = "https://gateway.test";
@@ -14,17 +14,9 @@ const folder = fs.mkdtempSync(path.join(os.tmpdir(), "parley-node-"));
 const file = path.join(folder, "parley-node.mjs");
 process.on("exit", () => fs.rmSync(folder, { recursive: true }));
 
-// As it is built now, so that a stale dist/ cannot pass; as it is written, where the build ships it so.
-const ready = (async () => {
-  const built = assemble()["parley-node.mjs"] ? await build() : {};
-  fs.writeFileSync(file, built["parley-node.mjs"] || fs.readFileSync(path.join(__dirname, "../node.js"), "utf8"));
-})();
-
-/** The module. */
-async function load() {
-  await ready;
-  return import(file);
-}
+// The source; with SNIPPET=dist what the minifier made of it, where the build has it.
+const built = process.env.SNIPPET === "dist" && assemble()["parley-node.mjs"];
+fs.copyFileSync(path.join(__dirname, built ? "../dist/parley-node.mjs" : "../node.js"), file);
 
 class Backend {
   constructor() {
@@ -58,7 +50,7 @@ class Backend {
 
   /** Starts a client of its own: the module gives one for each key and address. */
   async open(options = {}) {
-    const module = await load();
+    const module = await import(file);
     this.address = `${url}/${Backend.count = (Backend.count || 0) + 1}`;
     this.parley = module.init({ key, url: this.address, ...options }, this.machine);
     this.parley.on("verdict", (notice) => this.notices.push(notice));
@@ -101,4 +93,4 @@ class Backend {
   }
 }
 
-module.exports = { Backend, load, file, key, url };
+module.exports = { Backend, file, key, url };

@@ -5,7 +5,7 @@ const fs = require("node:fs");
 const http = require("node:http");
 const path = require("node:path");
 const { spawn } = require("node:child_process");
-const { Backend, load, file, key } = require("./backend.js");
+const { Backend, file, key } = require("./backend.js");
 
 const uuid7 = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
 const said = [];
@@ -394,7 +394,7 @@ test("nothing that is handed in wrong throws", async () => {
 });
 
 test("a public key, no key and no url are named, and what is tracked is told as dropped", async () => {
-  const { init } = await load();
+  const { init } = await import(file);
   for (const [options, reason] of [[{ key: "pk_0", url: "http://x" }, "secret_key_needed"], [{ url: "http://x" }, "secret_key_needed"], [{ key, url: "x" }, "url_needed"]]) {
     const parley = init(options, new Backend().machine);
     const notices = [];
@@ -407,7 +407,7 @@ test("a public key, no key and no url are named, and what is tracked is told as 
 });
 
 test("init is idempotent for a key and address", async () => {
-  const { init } = await load();
+  const { init } = await import(file);
   const { machine } = new Backend();
   assert.equal(init({ key, url: "https://same.test/" }, machine), init({ key, url: "https://same.test" }, machine));
 });
@@ -441,7 +441,6 @@ function run(source) {
 }
 
 test("a process that ends right after tracking loses nothing", async () => {
-  await load();
   const { stored, server, url } = await gateway();
   const { code, text } = await run(`parley.init({ key: "${key}", url: "${url}" });
     const thread = parley.openThread();

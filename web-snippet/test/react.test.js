@@ -6,7 +6,7 @@ const fs = require("node:fs");
 const os = require("node:os");
 const path = require("node:path");
 const { Module } = require("node:module");
-const { assemble, build } = require("../build.js");
+const { assemble } = require("../build.js");
 
 // Where Debian puts the packages of node; another place can be named.
 const packages = process.env.REACT_PACKAGES || "/usr/share/nodejs";
@@ -18,17 +18,9 @@ process.on("exit", () => fs.rmSync(folder, { recursive: true }));
 fs.mkdirSync(path.join(folder, "node_modules"));
 fs.symlinkSync(path.join(packages, "react"), path.join(folder, "node_modules/react"));
 const file = path.join(folder, "parley-react.mjs");
-// As it is built now, so that a stale dist/ cannot pass.
-const ready = (async () => {
-  const built = assemble()["parley-react.mjs"] ? await build() : {};
-  fs.writeFileSync(file, built["parley-react.mjs"] || fs.readFileSync(path.join(__dirname, "../react.js"), "utf8"));
-})();
-
-/** The module. */
-async function load() {
-  await ready;
-  return import(file);
-}
+// The source; with SNIPPET=dist what the minifier made of it, where the build has it.
+const built = process.env.SNIPPET === "dist" && assemble()["parley-react.mjs"];
+fs.copyFileSync(path.join(__dirname, built ? "../dist/parley-react.mjs" : "../react.js"), file);
 
 const React = require("react");
 const { createElement, StrictMode } = React;
@@ -60,9 +52,13 @@ function createClient({ streams = true } = {}) {
 
 // --------------------------------------------------------------------------------------------------------- on a server
 
+test("frameworks with server components are told that this is for the page", () => {
+  assert.match(fs.readFileSync(file, "utf8"), /^"use client";/);
+});
+
 test("importing and rendering on a server touch no window and track nothing", async () => {
   assert.equal(typeof window, "undefined");
-  const { useChat, useThread, useRecordedChat, ParleyProvider } = await load();
+  const { useChat, useThread, useRecordedChat, ParleyProvider } = await import(file);
   const { renderToString } = require("react-dom/server");
   const client = createClient();
   function Page() {
@@ -90,7 +86,7 @@ function openWindow() {
 
 /** A page with a component in it, in StrictMode; `view` answers what its hooks gave last. */
 async function show(useHooks, client, element = (Page, props) => createElement(Page, props)) {
-  const binding = await load();
+  const binding = await import(file);
   if (!globalThis.window) openWindow();
   const { createRoot } = require("react-dom/client");
   const { act } = require("react-dom/test-utils");
