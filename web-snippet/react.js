@@ -268,7 +268,8 @@ const recorded = new Map();
 function remember(key, entry) {
   recorded.delete(key);
   recorded.set(key, entry);
-  if (recorded.size > RECORDED) recorded.delete(recorded.keys().next().value);
+  const [oldest] = recorded.keys();
+  if (recorded.size > RECORDED) recorded.delete(oldest);
   return entry;
 }
 

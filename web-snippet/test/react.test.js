@@ -310,6 +310,14 @@ test("what was there at the first render is an earlier visit's, an answer that i
   await again.unmount();
 });
 
+test("a chat longer than what is remembered is recorded all the same", async () => {
+  const client = createClient();
+  const messages = Array.from({ length: 2100 }, (_, place) => ({ id: `${place}`, role: "user", content: "n" }));
+  const page = await show(({ useRecordedChat }, { messages = [] }) => useRecordedChat(messages, { id: "t-long" }), client);
+  await page.render({ messages });
+  assert.equal(client.told.filter(({ thread }) => thread === "t-long").length >= 2100, true);
+});
+
 test("regenerated and edited messages, broken answers, weak ids and tools are recorded as what they are", async () => {
   const client = createClient();
   const page = await show(({ useRecordedChat }, { messages = [], ...options }) => useRecordedChat(messages, options), client);
