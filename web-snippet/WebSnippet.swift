@@ -30,6 +30,8 @@ public enum WebSnippet {
             File(path: "/parley.mjs.map", contentType: json, bytes: PackageResources.parley_mjs_map),
             File(path: "/parley-carry.js.map", contentType: json, bytes: PackageResources.parley_carry_js_map),
             File(path: "/parley-carry.mjs.map", contentType: json, bytes: PackageResources.parley_carry_mjs_map),
+            File(path: "/parley-react.mjs.map", contentType: json, bytes: PackageResources.parley_react_mjs_map),
+            File(path: "/parley-node.mjs.map", contentType: json, bytes: PackageResources.parley_node_mjs_map),
             File(path: "/parley-sri.json", contentType: json, bytes: PackageResources.sri_json),
         ]
     }
@@ -41,6 +43,8 @@ public enum WebSnippet {
         File(path: "/parley-loader.js", contentType: javaScript, bytes: PackageResources.parley_loader_js),
         File(path: "/parley-carry.js", contentType: javaScript, bytes: PackageResources.parley_carry_js),
         File(path: "/parley-carry.mjs", contentType: javaScript, bytes: PackageResources.parley_carry_mjs),
+        File(path: "/parley-react.mjs", contentType: javaScript, bytes: PackageResources.parley_react_mjs),
+        File(path: "/parley-node.mjs", contentType: javaScript, bytes: PackageResources.parley_node_mjs),
     ]
 
     private static let json = "application/json"

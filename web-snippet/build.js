@@ -33,6 +33,8 @@ function assemble(read = (name) => fs.readFileSync(path.join(room, name), "utf8"
     "parley-loader.js": { text: read("loader.js"), from: "loader.js", pasted: true },
     "parley-carry.mjs": { text: module_(read("carry.js")), from: "carry.js", module: true },
     "parley-carry.js": { text: script(read("carry.js"), ""), from: "carry.js" },
+    "parley-react.mjs": { text: read("react.js"), from: "react.js", module: true },
+    "parley-node.mjs": { text: read("node.js"), from: "node.js", module: true },
   };
 }
 
@@ -61,7 +63,7 @@ async function build() {
   const sources = {};
   for (const [name, { text, from, module, pasted }] of Object.entries(assemble())) {
     const { code, map } = await terser.minify({ [from]: text }, {
-      module, mangle: { properties: { regex: ours } }, compress: { passes: 3, ecma: 2018, toplevel: true, unsafe_arrows: true, unsafe_methods: true, keep_fargs: false, pure_getters: true }, format: { comments: false },
+      module, mangle: from === "snippet.js" ? { properties: { regex: ours } } : true, compress: { passes: 3, ecma: 2018, toplevel: true, unsafe_arrows: true, unsafe_methods: true, keep_fargs: false, pure_getters: true, directives: false }, format: { comments: false },
       sourceMap: pasted ? false : { filename: name, url: name + ".map", includeSources: true },
     });
     files[name] = code + "\n";

@@ -21,7 +21,8 @@ let current;
 const uuid = /^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$/i;
 const zero = /^0+$/;
 
-const randomHex = (count) => Array.from(crypto.getRandomValues(new Uint8Array(count)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+// Not by Array.from: MooTools and Prototype.js put their own in its place.
+const randomHex = (count) => crypto.getRandomValues(new Uint8Array(count)).reduce((text, byte) => text + byte.toString(16).padStart(2, "0"), "");
 
 // Same origin, or an address that begins with an allowed one at a border of its path.
 function allowed(address, to) {

@@ -12,6 +12,8 @@ const budgets = {
   "parley-loader.js": 717,
   "parley-carry.js": 1600,
   "parley-carry.mjs": 1600,
+  "parley-react.mjs": 3072,
+  "parley-node.mjs": 5120,
 };
 
 for (const [name, budget] of Object.entries(budgets)) {
