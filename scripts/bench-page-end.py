@@ -112,8 +112,9 @@ def reconnects(visit, times):
             tab.evaluate("(text) => { say(text) }", f"message {said}")
             said += 1
         time.sleep(dice.random() * 0.05)  # some acks are under way then
+        before = len(visit.line.sockets)
         visit.line.cut()
-        wait_for("a new socket", visit.line.open_sockets, 90)
+        wait_for("a new socket", lambda: len(visit.line.sockets) > before and visit.line.open_sockets(), 90)
     wait_for("everything", lambda: len(visit.kept()) >= said, 120)
     time.sleep(1)
     kept = visit.kept()
