@@ -48,15 +48,17 @@ class BiDiError(Exception):
 
 
 class Firefox:
-    """A headless Firefox with a profile of its own; ended by its own process id."""
+    """A headless Firefox with a profile of its own, or in a folder that is kept; ended by its own process id."""
 
-    def __init__(self, dark=False, still=False):
-        self.folder = tempfile.mkdtemp(prefix="parley-firefox-")
+    def __init__(self, dark=False, still=False, folder=None, preferences=None):
+        self.kept = folder is not None
+        self.folder = folder or tempfile.mkdtemp(prefix="parley-firefox-")
         self.downloads = os.path.join(self.folder, "downloads")
         preferences = {
             **PREFERENCES, "browser.download.dir": self.downloads,
             # Firefox has no command for the media features yet: a process a scheme.
             "layout.css.prefers-color-scheme.content-override": 0 if dark else 1, "ui.prefersReducedMotion": int(still),
+            **(preferences or {}),
         }
         with open(os.path.join(self.folder, "user.js"), "w") as file:
             file.writelines(f"user_pref({json.dumps(name)}, {json.dumps(value)});\n" for name, value in preferences.items())
@@ -127,8 +129,20 @@ class Firefox:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait(10)
+        self._gone()
+
+    def kill(self):
+        """Ends it as the system would, without a word; its children notice and end by themselves."""
+        self.process.kill()
+        self.process.wait(10)
+        with contextlib.suppress(Exception):
+            self.closing.close()
+        self._gone()
+
+    def _gone(self):
         self.process.stderr.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        if not self.kept:
+            shutil.rmtree(self.folder, ignore_errors=True)
 
 
 class FirefoxPage(Page):
