@@ -160,7 +160,7 @@ function createClient() {
   const waiting = () => queue.filter((item) => !item.sent);
   const overfull = () => queue.length > QUEUE_EVENTS || queue.reduce((sum, item) => sum + item.size, 0) > QUEUE_BYTES;
 
-  const itemOf = (json, { id, type }) => ({ id, type, json, size: sizeOf(json) });
+  const itemOf = (json, { id, type, at }) => ({ id, type, at, json, size: sizeOf(json) });
 
   // The text is fixed here, once: every path sends the same bytes for the same id, or the gateway would see a conflict.
   function enqueue(event) {
@@ -258,8 +258,8 @@ function createClient() {
 
   // --------------------------------------------------------------------------------------------------------- storage
 
-  // What has no verdict is kept under a name of this page's own, the time on the first line and an event on each other,
-  // and sent by the next page that starts; a page that lives on sends it too, under the same ids. So no page has to know
+  // What has no verdict is kept under a name of this page's own, an event a line, and
+  // sent by the next page that starts; a page that lives on sends it too, under the same ids. So no page has to know
   // whether another one is alive. `localStorage`, as it alone can be written while a page goes; it may be missing, denied
   // or full, which costs the page nothing.
   const own = newID();
@@ -289,7 +289,7 @@ function createClient() {
     // What neither a beacon took nor this holds is gone with the page, and the next one says so.
     const lost = away ? queue.filter((item) => !item.beaconed && !lines.includes(item.json)).length : 0;
     if (lost) lines.push(JSON.stringify(reportOf({ not_kept: lost })));
-    if (lines.length) kept = inStore((store) => store.setItem(names() + own, [Date.now(), ...lines].join("\n")) || 1);
+    if (lines.length) kept = inStore((store) => store.setItem(names() + own, lines.join("\n")) || 1);
     else if (kept) kept = inStore((store) => store.removeItem(names() + own));
   }
 
@@ -298,10 +298,10 @@ function createClient() {
     inStore((store) => {
       const all = Object.keys(store).filter((name) => name.startsWith(names()));
       for (const name of all) {
-        const [at, ...lines] = store.getItem(name).split("\n");
+        const lines = store.getItem(name).split("\n");
         store.removeItem(name);
         if (!forget) queue.unshift(...lines.map((json) => itemOf(json, JSON.parse(json))).filter((item) =>
-          Date.now() - at < STORE_AGE_MS ? !queue.some(({ id }) => id === item.id) : settle(item, "dropped", "expired")));
+          Date.now() - item.at > STORE_AGE_MS ? settle(item, "dropped", "expired") : !queue.some(({ id }) => id === item.id)));
       }
     });
     bound();
