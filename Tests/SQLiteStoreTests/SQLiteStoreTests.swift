@@ -102,7 +102,7 @@ struct SQLiteStoreTests {
             for plan in plans { #expect(!plan.contains("SCAN"), "\(plan)") }
             // The project alone is no key: a large one would be read whole for each event.
             let narrow = try await store.plansForTests(of: [
-                RunLinks.bindWaiting, RunLinks.tracesOfRun,
+                RunLinks.awaited, RunLinks.bindWaiting, RunLinks.tracesOfRun,
                 "SELECT run FROM run_trace WHERE project = ? AND trace = ?",
                 "SELECT trace FROM message_trace WHERE project = ? AND message = ?",
                 "UPDATE run SET parent = ? WHERE project = ? AND parent = ?",

@@ -9,26 +9,46 @@ struct RunLinks {
     static let tracesOfRun =
         "SELECT trace FROM run_trace INDEXED BY run_trace_run WHERE project = ? AND run = ? ORDER BY rank, trace"
 
+    /// What was there before a message: bits of what asks for it. One statement, since for most messages nothing does.
+    static let awaited = """
+        SELECT EXISTS (SELECT 1 FROM run INDEXED BY run_parent WHERE project = ?1 AND parent = ?2)
+            + 2 * EXISTS (SELECT 1 FROM vote WHERE project = ?1 AND target = ?2)
+            + 4 * EXISTS (SELECT 1 FROM score WHERE project = ?1 AND target = ?2)
+            + 8 * EXISTS (SELECT 1 FROM message_trace INDEXED BY message_trace_message WHERE project = ?1 AND message = ?2)
+            + 16 * EXISTS (SELECT 1 FROM run_trace WHERE project = ?1 AND trace = ?3)
+        """
+
+    private struct Awaited: OptionSet {
+        let rawValue: Int
+        static let runs = Self(rawValue: 1), votes = Self(rawValue: 2), scores = Self(rawValue: 4)
+        static let noted = Self(rawValue: 8), trace = Self(rawValue: 16)
+    }
+
     let db: Database
     let project: ProjectID
 
     /// P-BIND-2: a message binds the runs that were waiting for it, and the votes on it learn their thread.
     func messageArrived(_ id: String, trace: String?, thread: Int64?) throws {
-        // A run that names its own ID was refused until a message of that ID came (P-BIND-3).
-        try db.cachedStatement(sql: Self.bindWaiting)
-            .execute(arguments: [project.number, id])
-        try db.cachedStatement(sql: "UPDATE vote SET thread = ? WHERE project = ? AND target = ? AND thread IS NOT ?")
-            .execute(arguments: [thread, project.number, id, thread])
-        try db.cachedStatement(sql: "UPDATE score SET thread = ? WHERE project = ? AND target = ? AND thread IS NOT ?")
-            .execute(arguments: [thread, project.number, id, thread])
         // P-BIND-6: the ID of a message doubles as a trace's, and a message may say which trace it went with.
         if let trace {
             try db.cachedStatement(sql: "INSERT INTO message_trace VALUES (?,?,?) ON CONFLICT DO NOTHING")
                 .execute(arguments: [project.number, trace.lowercased(), id])
         }
+        let own = TraceID(ofMessage: id)?.text
+        let awaited = Awaited(
+            rawValue: try Int.fetchOne(db.cachedStatement(sql: Self.awaited), arguments: [project.number, id, own]) ?? 0)
+        if awaited.isEmpty { return }
+        // A run that names its own ID was refused until a message of that ID came (P-BIND-3).
+        if awaited.contains(.runs) { try db.cachedStatement(sql: Self.bindWaiting).execute(arguments: [project.number, id]) }
+        for (kind, table) in [(Awaited.votes, "vote"), (.scores, "score")] where awaited.contains(kind) {
+            try db.cachedStatement(sql: "UPDATE \(table) SET thread = ? WHERE project = ? AND target = ? AND thread IS NOT ?")
+                .execute(arguments: [thread, project.number, id, thread])
+        }
+        if let own, awaited.contains(.trace) { try wakeRuns(of: own) }
+        guard awaited.contains(.noted) else { return }
         let noted = try String.fetchAll(
             db.cachedStatement(sql: "SELECT trace FROM message_trace WHERE project = ? AND message = ?"), arguments: [project.number, id])
-        for trace in [TraceID(ofMessage: id)?.text].compactMap(\.self) + noted { try wakeRuns(of: trace) }
+        for trace in noted { try wakeRuns(of: trace) }
     }
 
     /// P-TRACE-1: which trace a message went with was found out after it was sent.
@@ -184,7 +204,18 @@ struct TraceID {
 
     init?(ofMessage id: String) {
         guard id.utf8.count == 32 || id.utf8.count == 36 else { return nil }
-        self.init(id.replacing("-", with: ""))
+        // Each message comes by here, so it is done byte by byte.
+        var digits: [UInt8] = []
+        digits.reserveCapacity(32)
+        for byte in id.utf8 where byte != UInt8(ascii: "-") {
+            switch byte {
+            case UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "a")...UInt8(ascii: "f"): digits.append(byte)
+            case UInt8(ascii: "A")...UInt8(ascii: "F"): digits.append(byte | 0x20)
+            default: return nil
+            }
+        }
+        guard digits.count == 32 else { return nil }
+        text = String(decoding: digits, as: UTF8.self)
     }
 
     /// The IDs of messages that have this trace: a UUID in either case, or the digits alone.

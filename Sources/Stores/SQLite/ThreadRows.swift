@@ -14,6 +14,14 @@ struct ThreadRows {
         var isNew: Bool
         var isChanged = false
         var fold: ThreadFold
+        /// What stands in the row, where it was read in this transaction.
+        var stored: ThreadFold?
+
+        /// Whether only what each message changes has: SQLite writes every index anew whose columns a statement names, changed or not.
+        var isPlain: Bool {
+            guard let stored, !fold.hasTurns, !stored.hasTurns else { return false }
+            return fold.firstAt == stored.firstAt && fold.user?.value == stored.user?.value && fold.status == stored.status
+        }
     }
 
     let db: Database
@@ -32,7 +40,8 @@ struct ThreadRows {
             arguments: [project.number, id])
         {
             let number: Int64 = row[ThreadFold.numberColumn]
-            entries[name] = Entry(number: number, isNew: false, fold: ThreadFold(row))
+            let fold = ThreadFold(row)
+            entries[name] = Entry(number: number, isNew: false, fold: fold, stored: fold)
             names[number] = name
             return number
         }
@@ -103,6 +112,16 @@ struct ThreadRows {
     func write() throws {
         for (name, entry) in entries where entry.isChanged {
             let fold = entry.fold
+            if entry.isPlain {
+                try db.cachedStatement(sql: Self.plainUpdate).execute(arguments: [
+                    fold.messageCount, fold.roles, (fold.lastAt ?? fold.firstAt!).microseconds,
+                    fold.firstMessage?.at.microseconds, fold.firstMessage?.id, fold.lastMessage?.at.microseconds, fold.lastMessage?.id,
+                    fold.lastAt?.microseconds, fold.metadata?.value.string, fold.metadata?.place.at.microseconds, fold.metadata?.place.id,
+                    fold.user?.place.at.microseconds, fold.user?.place.id, fold.provenances, entry.number,
+                ])
+                try writeTags(of: entry, in: name.project)
+                continue
+            }
             let sql =
                 entry.isNew
                 ? """
@@ -130,16 +149,27 @@ struct ThreadRows {
                 try db.cachedStatement(sql: "UPDATE score SET thread = ? WHERE project = ? AND target = ?")
                     .execute(arguments: [entry.number, name.project.number, name.id])
             }
-            for (tag, latest) in fold.tags {
-                try db.cachedStatement(
-                    sql: """
-                        INSERT INTO thread_tag (project, tag, thread, at, event, off) VALUES (?,?,?,?,?,?) ON CONFLICT DO UPDATE
-                        SET at = excluded.at, event = excluded.event, off = excluded.off WHERE (excluded.at, excluded.event) > (at, event)
-                        """
-                ).execute(arguments: [
-                    name.project.number, tag, entry.number, latest.place.at.microseconds, latest.place.id, !latest.value,
-                ])
-            }
+            try writeTags(of: entry, in: name.project)
+        }
+    }
+
+    private static let plainUpdate = """
+        UPDATE thread SET messages = ?, roles = ?, last_at = ?, first_message_at = ?, first_message = ?, last_message_at = ?,
+            last_message = ?, active_at = ?, metadata = ?, metadata_at = ?, metadata_event = ?, person_at = ?,
+            person_event = ?, provenances = ?
+        WHERE number = ?
+        """
+
+    private func writeTags(of entry: Entry, in project: ProjectID) throws {
+        for (tag, latest) in entry.fold.tags {
+            try db.cachedStatement(
+                sql: """
+                    INSERT INTO thread_tag (project, tag, thread, at, event, off) VALUES (?,?,?,?,?,?) ON CONFLICT DO UPDATE
+                    SET at = excluded.at, event = excluded.event, off = excluded.off WHERE (excluded.at, excluded.event) > (at, event)
+                    """
+            ).execute(arguments: [
+                project.number, tag, entry.number, latest.place.at.microseconds, latest.place.id, !latest.value,
+            ])
         }
     }
 }
