@@ -134,7 +134,10 @@ let package = Package(
         .target(
             name: "WebSnippet",
             path: "web-snippet",
-            exclude: ["README.md", "test", "build.js", "size.js", "snippet.js", "loader.js", "carry.js", "node.js", "react.js", "snippet.d.ts", "carry.d.ts", "node.d.ts", "react.d.ts"],
+            exclude: [
+                "README.md", "test", "build.js", "size.js", "snippet.js", "loader.js", "carry.js", "node.js", "react.js", "snippet.d.ts",
+                "carry.d.ts", "node.d.ts", "react.d.ts",
+            ],
             sources: ["WebSnippet.swift"],
             resources: [.embedInCode("dist")],
             swiftSettings: strict),

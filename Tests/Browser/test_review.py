@@ -532,6 +532,7 @@ def test_a_thumb_and_why(page, house, judged):
     until("the other thumb", lambda: [v["thumb"] for v in project.read(f"/v1/messages/{answered}")["message"]["feedback"]["votes"]] == ["up"])
     page.click("button", "Thumb up", within=there)
     until("no thumb", lambda: all(v["thumb"] in (None, "null") for v in project.read(f"/v1/messages/{answered}")["message"]["feedback"]["votes"]))
+    page.wait_for("(what) => eyes.find(what)[0]?.getAttribute('aria-pressed') === 'false'", thing("button", "Thumb up", within=there))
     # By key, on the message that is selected.
     page.evaluate("(id) => document.querySelector(`[data-message='${id}']`).focus()", answered)
     page.press("u")

@@ -7,6 +7,7 @@ PARLEY_SDK_PYTHON_NAME names.
 import itertools
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -25,6 +26,7 @@ SDKS = Path(__file__).resolve().parent.parent / "SDKs"
 sys.path.insert(0, str(SDKS))
 from fake_openai import ANSWER, FakeOpenAI  # noqa: E402
 
+SNIPPET_VERSION = re.search(r'^const version = "(.*)";$', (ROOT / "web-snippet/snippet.js").read_text(), re.M).group(1)
 QUESTION = "Where is my order?"
 # What a backend asks its model is seldom what the visitor wrote.
 PROMPT = "You are a shop's assistant. The visitor says: " + QUESTION
@@ -107,7 +109,7 @@ class Chat:
         # Longer than the snippet waits before it sends.
         time.sleep(0.3)
         assert self.page.evaluate("() => heard") == [] and self.page.evaluate("() => parley.version") == (
-            None if self.late else "0.1")
+            None if self.late else SNIPPET_VERSION)
 
     def release(self):
         self.context.set_offline(False)

@@ -53,6 +53,7 @@ export function judging({ router, host }) {
     host.patch(item.id, { feedback: { ...before, votes: [...others, { voter: `reviewer:${me()}`, by: "reviewer", name: me(), comment: own?.comment ?? null, at: new Date().toISOString(), thumb: next }] } });
     try {
       await host.api().feedback(item.id, { thumb: next });
+      host.patch(item.id, {}); // what was asked for in the meantime knows nothing of it
       router.changed?.(host.thread()?.id);
       host.reload();
     } catch (error) {

@@ -39,6 +39,7 @@ export function conversation({ go, router }) {
   let pages = []; // { cursor, limit, items, next }
   let aside = null, asideComing = null; // what stands beside the conversation, once loaded
   let filling = null, wanted = null, refreshTimer = 0, refreshing = false, refreshAgain = false;
+  let patches = 0; // how often something was shown before the gateway said it
   let current = null; // id of the message the keyboard is on
   let talkOnly = false, raw = false, version = 0, player = null, starting = false;
   const nodes = new Map(); // key of an item → { element, item, around, signature }
@@ -223,8 +224,10 @@ export function conversation({ go, router }) {
       const known = new Set(nodes.keys());
       for (const [index, page] of pages.entries()) {
         if (pages.length > FEW_PAGES && index < pages.length - 1 && index > 0 && !inView(page)) continue;
+        const before = patches;
         const answer = await api.thread(asked, { limit: page.limit, cursor: page.cursor, ...RENDER }, mine?.signal);
         if (mine?.signal.aborted || pages[index] !== page) return;
+        if (before !== patches) { refreshAgain = true; return; } // asked before what was shown since: it would take that back
         renew(index, answer);
         if (index === 0) take(answer);
       }
@@ -266,6 +269,7 @@ export function conversation({ go, router }) {
 
   /// Changes what is known of a message here, before the gateway says it.
   function patch(id, change) {
+    patches += 1;
     for (const page of pages) page.items = page.items.map((item) => item.type === "message" && item.id === id ? { ...item, ...change } : item);
     draw();
   }
