@@ -82,10 +82,12 @@ enum WeakID {
     ]
 
     static func refusal(of id: String) -> Refusal? {
-        guard !accidents.contains(id.lowercased()) else {
+        let bits = bits(of: id)
+        // Those of more than 29 characters are one symbol over and over.
+        guard id.utf8.count > 29 && bits > 0 || !accidents.contains(id.lowercased()) else {
             return Refusal(.weakID, field: "id", "This id is one that many programs make by accident; use a UUID.")
         }
-        guard bits(of: id) >= 64 else {
+        guard bits >= 64 else {
             return Refusal(
                 .weakID, field: "id",
                 "An id from a page needs 64 bits or more: 20 digits, 16 hex digits or 11 letters and digits; a UUID has them.")
@@ -97,18 +99,23 @@ enum WeakID {
     private static func bits(of id: String) -> Double {
         var isDigits = true
         var isHex = true
-        var distinct: Set<UInt8> = []
+        var first: UInt8?
+        var second: UInt8?
+        var hasThird = false
         var symbols = 0
         for byte in id.utf8 where byte != UInt8(ascii: "-") && byte != UInt8(ascii: "_") {
             symbols += 1
-            if distinct.count < 3 { distinct.insert(byte) }
+            if first == nil {
+                first = byte
+            } else if byte != first {
+                if second == nil { second = byte } else if byte != second { hasThird = true }
+            }
             if !(48...57).contains(byte) {
                 isDigits = false
                 if !(97...102).contains(byte | 0x20) { isHex = false }
             }
         }
         // Two symbols over and over are a pattern, not chance.
-        guard distinct.count > 2 else { return 0 }
-        return Double(symbols) * (isDigits ? 3.32 : isHex ? 4 : 5.95)
+        return hasThird ? Double(symbols) * (isDigits ? 3.32 : isHex ? 4 : 5.95) : 0
     }
 }

@@ -93,7 +93,7 @@ struct SQLiteStoreTests {
                 "SELECT 1 FROM event WHERE project = 1 AND id = 'x' AND space = 0 AND part = x''",
                 """
                 SELECT * FROM event e WHERE e.project = 1 AND e.thread = 1
-                    AND e.type NOT IN ('run', 'feedback', 'score', 'thread', 'identify', 'client_report')
+                    AND \(EventRows.isItem("e."))
                     AND (e.at > 1 OR (e.at = 1 AND e.id > 'x')) ORDER BY e.at, e.id LIMIT 10
                 """,
                 "SELECT id FROM run WHERE project = 1 AND parent = 'x'",

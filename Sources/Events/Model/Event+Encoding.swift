@@ -39,7 +39,7 @@ extension Event {
             if extent == .whole { writer.field("role", message.role.rawValue) }
             switch message.content {
             // Databases end a text at NUL, so one that has it travels in the payload.
-            case .text(let text): if extent == .whole || text.utf8.contains(0) { writer.field("content", text) }
+            case .text(let text): if extent == .whole || text.hasNUL { writer.field("content", text) }
             case .blocks(let blocks): writer.field("content", blocks)
             }
             writer.field(ifPresent: "replyTo", message.replyTo)
@@ -181,5 +181,13 @@ extension JSONWriter {
                 self.value(JSONText(value))
             }
         }
+    }
+}
+
+extension String {
+    /// Whether there is a NUL in it, where databases end a text.
+    public var hasNUL: Bool {
+        // The characters' own bytes, where they are in one piece: a view of them costs ten times as much to walk.
+        utf8.withContiguousStorageIfAvailable { $0.contains(0) } ?? utf8.contains(0)
     }
 }

@@ -6,25 +6,17 @@ import Synchronization
 extension SQLiteStore {
     /// Commits deliveries in one transaction: one fsync for all of them.
     public func append(_ deliveries: [Delivery]) async throws(SinkFailure) -> [[Verdict]] {
-        let now = clock.now()
-        lastAppend.withLock { $0 = now }
+        traffic.began()
+        defer { traffic.ended() }
         appended.add(deliveries.reduce(1) { $0 + $1.events.count }, ordering: .relaxed)
         do {
-            return try await pool.write { [self] db in
-                // The cache leaves its box for the transaction: should the commit fail, what it learned is forgotten.
-                var cache = numbers.withLock { box in
-                    let cache = box
-                    box = NumberCache()
-                    return cache
+            return try await pool.writeWithoutTransaction { db in
+                try self.restoreFull(db)
+                var verdicts: [[Verdict]] = []
+                try db.inTransaction(.immediate) {
+                    verdicts = try self.append(deliveries, in: db)
+                    return .commit
                 }
-                cache.trim()
-                let revision = try Int64.fetchOne(db.cachedStatement(sql: "SELECT revision FROM control")) ?? 0
-                if cache.revision != revision { cache = NumberCache(revision: revision) }
-                var transaction = AppendTransaction(db: db, configuration: configuration, numbers: cache)
-                let verdicts = try deliveries.map { try transaction.append($0) }
-                try transaction.finish()
-                let learned = transaction.numbers
-                db.afterNextTransaction(onCommit: { _ in self.numbers.withLock { $0 = learned } })
                 return verdicts
             }
         } catch let error as DatabaseError where error.resultCode == .SQLITE_FULL {
@@ -33,6 +25,24 @@ extension SQLiteStore {
             throw SinkFailure(.unavailable, "\(error)")
         }
     }
+
+    private func append(_ deliveries: [Delivery], in db: Database) throws -> [[Verdict]] {
+        // The cache leaves its box for the transaction: should the commit fail, what it learned is forgotten.
+        var cache = numbers.withLock { box in
+            let cache = box
+            box = NumberCache()
+            return cache
+        }
+        cache.trim()
+        let revision = try Int64.fetchOne(db.cachedStatement(sql: "SELECT revision FROM control")) ?? 0
+        if cache.revision != revision { cache = NumberCache(revision: revision) }
+        var transaction = AppendTransaction(db: db, configuration: configuration, numbers: cache)
+        let verdicts = try deliveries.map { try transaction.append($0) }
+        try transaction.finish()
+        let learned = transaction.numbers
+        db.afterNextTransaction(onCommit: { _ in self.numbers.withLock { $0 = learned } })
+        return verdicts
+    }
 }
 
 /// One transaction of appends: inserts events and keeps their folds.
@@ -40,6 +50,7 @@ struct AppendTransaction {
     let db: Database
     let configuration: SQLiteStore.Configuration
     var numbers: NumberCache
+    private let hot: HotStatements
     private var threads: ThreadRows
     private var outcomes: [OutcomeKey: Int] = [:]
     /// Props that came in, folded once a user and transaction.
@@ -58,7 +69,8 @@ struct AppendTransaction {
         self.db = db
         self.configuration = configuration
         self.numbers = numbers
-        threads = ThreadRows(db: db)
+        hot = HotStatements(db)
+        threads = ThreadRows(db: db, hot: hot)
     }
 
     mutating func append(_ delivery: Delivery) throws -> [Verdict] {
@@ -120,40 +132,52 @@ struct AppendTransaction {
         if renamed != admitted.event { admitted.event = renamed }
     }
 
+    static let insertEvent = """
+        INSERT INTO event (project, id, space, part, type, thread, at, received, source, person, role, digest, content, payload, target)
+        VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO NOTHING
+        """
+
     /// Inserts an event and keeps its folds; false where its identity is taken.
     private mutating func insert(_ admitted: AdmittedEvent, of delivery: Delivery, source: Int64) throws -> Bool {
         let project = delivery.source.project
         let event = admitted.event
         let space = event.idSpace
-        let thread = try event.thread.map { try threads.number(of: $0, in: project) }
+        let slot = try event.thread.map { try threads.slot(of: $0, in: project) }
+        let thread = slot.map { threads.number(at: $0) }
         let person = try event.user.map { try number(of: $0.id, in: project) }
         var role: Int?
         var text: String?
         if case .message(let message) = event.body {
             role = Event.Role.allCases.firstIndex(of: message.role)
-            if case .text(let content) = message.content, !content.utf8.contains(0) { text = content }
+            if case .text(let content) = message.content, !content.hasNUL { text = content }
         }
         let payload = admitted.payload.bytes
-        let statement = try db.cachedStatement(
-            sql: """
-                INSERT INTO event (project, id, space, part, type, thread, at, received, source, person, role, digest, content, payload, target)
-                VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO NOTHING
-                """)
-        try statement.execute(arguments: [
-            project.number, event.id, space.rawValue, space == .run ? Blob(admitted.digest.bytes) : Blob([]), event.type, thread,
-            admitted.at.microseconds, delivery.receivedAt.microseconds, source, person, role, Blob(admitted.digest.bytes), text,
-            payload.count > 2 ? String(decoding: payload, as: UTF8.self) : nil, event.target,
-        ])
-        guard db.changesCount > 0 else { return false }
-        if let name = event.thread {
-            threads.apply(
-                event, at: admitted.at, from: delivery.source.provenance(userNamed: event.user != nil), to: name, in: project)
+        let insert = try hot(.insertEvent)
+        insert.bind(project.number)
+        insert.bind(event.id)
+        insert.bind(space.rawValue)
+        insert.bind(blob: space == .run ? admitted.digest.bytes : [])
+        insert.bind(event.type)
+        insert.bind(thread)
+        insert.bind(admitted.at)
+        insert.bind(delivery.receivedAt)
+        insert.bind(source)
+        insert.bind(person)
+        insert.bind(role)
+        insert.bind(blob: admitted.digest.bytes)
+        insert.bind(text)
+        insert.bind(text: payload.count > 2 ? payload : nil)
+        insert.bind(event.target)
+        guard try insert.run() > 0 else { return false }
+        if let slot {
+            threads.apply(event, at: admitted.at, from: delivery.source.provenance(userNamed: event.user != nil), to: slot)
         }
         if let props = event.user?.props, let person {
             self.props[person, default: []].append((props, ThreadFold.Place(at: admitted.at, id: event.id)))
         }
         switch event.body {
-        case .message(let message): try RunLinks(db: db, project: project).messageArrived(event.id, trace: message.trace, thread: thread)
+        case .message(let message):
+            try RunLinks(db: db, project: project).messageArrived(event.id, trace: message.trace, thread: thread, awaited: hot(.awaited))
         case .run:
             let aliases = Aliases(db: db, project: project)
             let mayHaveNames = admitted.usesSchemeNames || !admitted.names.isEmpty

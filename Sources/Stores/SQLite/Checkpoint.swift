@@ -7,8 +7,7 @@ extension SQLiteStore {
     /// Search, facts and checkpoints, beside the commits, until cancelled.
     public func runUpkeep() async throws {
         try await withThrowingTaskGroup(of: Void.self) { group in
-            group.addTask { try await self.runIndexer() }
-            group.addTask { try await self.runFollower() }
+            group.addTask { try await self.runFollowers() }
             group.addTask { try await self.runCheckpoints() }
             try await group.waitForAll()
         }

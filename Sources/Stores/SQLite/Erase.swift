@@ -228,7 +228,7 @@ struct Eraser {
                 db.cachedStatement(
                     sql: """
                         SELECT sequence, id, space FROM event INDEXED BY event_item WHERE project = ? AND thread = ? AND thread IS NOT NULL
-                            AND type NOT IN ('run', 'feedback', 'score', 'thread', 'identify', 'client_report') LIMIT 200
+                            AND \(EventRows.isItem()) LIMIT 200
                         """), arguments: [project.number, number])
             if messages.isEmpty { break }
             for row in messages where row[2] as Int == 0 { try removeMessage(row[1]) }
@@ -246,7 +246,7 @@ struct Eraser {
                 db.cachedStatement(
                     sql: """
                         SELECT sequence FROM event INDEXED BY event_beside WHERE project = ? AND thread = ? AND thread IS NOT NULL
-                            AND type IN ('run', 'feedback', 'score', 'thread', 'identify', 'client_report') LIMIT 200
+                            AND \(EventRows.isBeside()) LIMIT 200
                         """), arguments: [project.number, number])
             if others.isEmpty { break }
             for sequence in others { try removeEvent(sequence) }
@@ -313,9 +313,9 @@ struct Eraser {
             sql: """
                 SELECT \(EventRows.columns) \(EventRows.joins) WHERE e.project = ?1 AND e.sequence IN (
                     SELECT sequence FROM event INDEXED BY event_item WHERE project = ?1 AND thread = ?2 AND thread IS NOT NULL
-                        AND type NOT IN ('run', 'feedback', 'score', 'thread', 'identify', 'client_report')
+                        AND \(EventRows.isItem())
                     UNION SELECT sequence FROM event INDEXED BY event_beside WHERE project = ?1 AND thread = ?2 AND thread IS NOT NULL
-                        AND type IN ('run', 'feedback', 'score', 'thread', 'identify', 'client_report'))
+                        AND \(EventRows.isBeside()))
                 """, arguments: [project.number, number]
         ).map(EventRows.item)
         guard !left.isEmpty else {

@@ -28,6 +28,17 @@ enum EventRows {
         LEFT JOIN person p ON p.number = e.person
         """
 
+    /// What stands beside the items of a conversation. The indexes `event_item` and `event_beside` say it in these very words, so
+    /// that queries which do too may use them (SQLite, "Partial Indexes", section 3).
+    private static let besideTypes = ["run", "feedback", "score", "thread", "identify", "client_report"]
+
+    /// - Parameter table: `e.` where the table has that name.
+    static func isItem(_ table: String = "") -> String { besideTypes.map { "\(table)type <> '\($0)'" }.joined(separator: " AND ") }
+
+    static func isBeside(_ table: String = "") -> String {
+        "(" + besideTypes.map { "\(table)type = '\($0)'" }.joined(separator: " OR ") + ")"
+    }
+
     static func item(_ row: Row) throws -> Item {
         let role = (row[8] as Int?).flatMap { Event.Role.allCases.indices.contains($0) ? Event.Role.allCases[$0] : nil }
         let project = ProjectID(row[1])

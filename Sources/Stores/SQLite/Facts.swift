@@ -1,8 +1,6 @@
 import Conversations
 import Events
 import GRDB
-import Logging
-import Synchronization
 
 /// What lists are narrowed by and cannot be told from one event: kept beside the commits, as search is.
 enum FactKind: Int, CaseIterable {
@@ -21,41 +19,15 @@ enum FactKind: Int, CaseIterable {
 }
 
 extension SQLiteStore {
-    /// Events followed in one go while nothing else is written, and while acks wait behind it: about ten and two milliseconds.
-    private static let followChunk = 128
-    private static let busyFollowChunk = 16
-
-    /// Follows the commits with facts and figures until cancelled; out of the way of acks like the search index.
-    func runFollower() async throws {
-        while !Task.isCancelled {
-            let isBusy = clock.now().microseconds - lastAppend.withLock { $0.microseconds } < 100_000
-            let chunk = isBusy ? Self.busyFollowChunk : Self.followChunk
-            var followed = 0
-            var hasViewed = false
-            do {
-                followed = try await followNext(chunk)
-                if followed < chunk { hasViewed = try await viewNext() }
-            } catch {
-                logger.warning("facts could not follow; trying again", metadata: ["error": "\(error)"])
-            }
-            if followed < chunk, !hasViewed {
-                try? await Task.sleep(for: .milliseconds(200))
-            } else if isBusy {
-                try? await Task.sleep(for: .milliseconds(20))
-            }
-        }
-    }
-
     /// Follows the next events; answers how many there were.
-    func followNext(_ limit: Int = followChunk) async throws -> Int {
+    func followNext(_ limit: Int = 128) async throws -> Int {
         let (from, isWaiting) = try await pool.read { db in
             let from = try Int64.fetchOne(db, sql: "SELECT followed FROM follower") ?? 0
             let isBehind = try Int64.fetchOne(db, sql: "SELECT max(sequence) FROM event") ?? 0 > from
             return (from, try isBehind || Int.fetchOne(db, sql: "SELECT 1 FROM dirty LIMIT 1") != nil)
         }
         guard isWaiting else { return 0 }
-        appended.add(1, ordering: .relaxed)
-        return try await pool.write { db in
+        return try await writeDerived { db in
             let rows = try Row.fetchAll(db.cachedStatement(sql: Follower.next), arguments: [from, limit])
             if let last = rows.last {
                 // Another process may have been here in the meantime.
@@ -236,7 +208,7 @@ struct Follower {
     /// What a user or assistant said next.
     static let successor = """
         SELECT id, role FROM event INDEXED BY event_item WHERE project = ?1 AND thread = ?2 AND thread IS NOT NULL AND type = 'message'
-            AND type NOT IN ('run', 'feedback', 'score', 'thread', 'identify', 'client_report') AND role IN (0, 1)
+            AND \(EventRows.isItem()) AND role IN (0, 1)
             AND at >= ?3 AND (at > ?3 OR id > ?4) ORDER BY at, id LIMIT 1
         """
 

@@ -11,6 +11,7 @@ enum Migrations {
             let key = Blob((0..<32).map { _ in UInt8.random(in: .min ... .max) })
             try db.execute(sql: "UPDATE control SET tombstone_key = ?", arguments: [key])
         }
+        migrator.registerMigration("4") { try $0.execute(sql: version4) }
         return migrator
     }
 
@@ -213,5 +214,15 @@ enum Migrations {
         CREATE INDEX quarantine_order ON quarantine (project, number);
         -- Where the newest rows of the log had gone with their project, its numbers began again below what was indexed.
         UPDATE search_state SET indexed = min(indexed, (SELECT coalesce(max(sequence), 0) FROM event));
+        """
+
+    /// The same indexes; but a list behind IN is a table of its own, which SQLite made and dropped for each event that was inserted.
+    private static let version4 = """
+        DROP INDEX event_item;
+        CREATE INDEX event_item ON event (project, thread, at) WHERE thread IS NOT NULL AND type <> 'run' AND type <> 'feedback'
+            AND type <> 'score' AND type <> 'thread' AND type <> 'identify' AND type <> 'client_report';
+        DROP INDEX event_beside;
+        CREATE INDEX event_beside ON event (project, thread) WHERE thread IS NOT NULL AND (type = 'run' OR type = 'feedback'
+            OR type = 'score' OR type = 'thread' OR type = 'identify' OR type = 'client_report');
         """
 }

@@ -158,7 +158,7 @@ struct ConversationReader {
         let statement = try db.cachedStatement(
             sql: """
                 SELECT \(EventRows.columns) \(EventRows.joins)
-                WHERE e.project = ? AND e.thread = ? AND e.type NOT IN ('run', 'feedback', 'score', 'thread', 'identify', 'client_report')
+                WHERE e.project = ? AND e.thread = ? AND \(EventRows.isItem("e."))
                     AND e.type NOT IN ('comment', 'trace', 'queue') AND (e.at > ? OR (e.at = ? AND e.id > ?))
                 ORDER BY e.at, e.id LIMIT ?
                 """)
@@ -292,7 +292,7 @@ struct ConversationReader {
     /// What a user or assistant said before.
     static let predecessor = """
         SELECT id, role FROM event INDEXED BY event_item WHERE project = ?1 AND thread = ?2 AND thread IS NOT NULL AND type = 'message'
-            AND type NOT IN ('run', 'feedback', 'score', 'thread', 'identify', 'client_report') AND role IN (0, 1)
+            AND \(EventRows.isItem()) AND role IN (0, 1)
             AND at <= ?3 AND (at < ?3 OR id < ?4) ORDER BY at DESC, id DESC LIMIT 1
         """
 

@@ -408,7 +408,7 @@ extension ConversationReader {
 
     static let nextItem = """
         SELECT at FROM event INDEXED BY event_item WHERE project = ? AND thread = ? AND thread IS NOT NULL
-            AND type NOT IN ('run', 'feedback', 'score', 'thread', 'identify', 'client_report')
+            AND \(EventRows.isItem())
             AND type NOT IN ('comment', 'trace', 'queue') AND at > ? ORDER BY at LIMIT 1
         """
 

@@ -28,15 +28,19 @@ struct RunLinks {
     let project: ProjectID
 
     /// P-BIND-2: a message binds the runs that were waiting for it, and the votes on it learn their thread.
-    func messageArrived(_ id: String, trace: String?, thread: Int64?) throws {
+    /// - Parameter prepared: `awaited`, where it is at hand.
+    func messageArrived(_ id: String, trace: String?, thread: Int64?, awaited prepared: HotStatement? = nil) throws {
         // P-BIND-6: the ID of a message doubles as a trace's, and a message may say which trace it went with.
         if let trace {
             try db.cachedStatement(sql: "INSERT INTO message_trace VALUES (?,?,?) ON CONFLICT DO NOTHING")
                 .execute(arguments: [project.number, trace.lowercased(), id])
         }
         let own = TraceID(ofMessage: id)?.text
-        let awaited = Awaited(
-            rawValue: try Int.fetchOne(db.cachedStatement(sql: Self.awaited), arguments: [project.number, id, own]) ?? 0)
+        let statement = try prepared ?? HotStatement(db.cachedStatement(sql: Self.awaited))
+        statement.bind(project.number)
+        statement.bind(id)
+        statement.bind(own)
+        let awaited = Awaited(rawValue: Int(try statement.first { $0.integer(0) ?? 0 } ?? 0))
         if awaited.isEmpty { return }
         // A run that names its own ID was refused until a message of that ID came (P-BIND-3).
         if awaited.contains(.runs) { try db.cachedStatement(sql: Self.bindWaiting).execute(arguments: [project.number, id]) }

@@ -40,8 +40,9 @@ public final class SQLiteStore: Sendable {
     let numbers = Mutex(NumberCache())
     /// Events written since the checkpoints last looked, and other changes as one each.
     let appended = Atomic(0)
-    /// When events were last appended, for the search index to keep out of the way.
-    let lastAppend = Mutex(Timestamp(microseconds: 0))
+    let traffic = CommitTraffic()
+    /// Whether the writer's commits may not wait for the disk: false but while `writeDerived` is at work.
+    let isRelaxed = Mutex(false)
 
     public init(directory: String, configuration: Configuration = Configuration(), clock: WallClock = .system, logger: Logger) throws {
         self.configuration = configuration

@@ -1,46 +1,15 @@
 import Events
 import GRDB
-import Logging
-import Synchronization
 
 extension SQLiteStore {
-    /// Events indexed in one go while nothing else is written.
-    private static let indexChunk = 256
-    /// The same while acks wait behind it: about two milliseconds.
-    private static let busyChunk = 32
-
-    /// Follows the commits with the search index until cancelled.
-    ///
-    /// While events keep coming it waits, so that acks don't; it is never further behind than the load lasts.
-    func runIndexer() async throws {
-        while !Task.isCancelled {
-            let isBusy = clock.now().microseconds - lastAppend.withLock { $0.microseconds } < 100_000
-            let chunk = isBusy ? Self.busyChunk : Self.indexChunk
-            let indexed: Int
-            do {
-                indexed = try await indexNext(chunk)
-            } catch {
-                logger.warning("search index could not follow; trying again", metadata: ["error": "\(error)"])
-                indexed = 0
-            }
-            if indexed < chunk, !isBusy, (try? await purgeNext()) == true { continue }
-            if indexed < chunk {
-                try? await Task.sleep(for: .milliseconds(200))
-            } else if isBusy {
-                try? await Task.sleep(for: .milliseconds(50))
-            }
-        }
-    }
-
     /// Indexes the next events; answers how many there were.
-    func indexNext(_ limit: Int = indexChunk) async throws -> Int {
+    func indexNext(_ limit: Int = 256) async throws -> Int {
         let (from, isWaiting) = try await pool.read { db in
             let from = try Int64.fetchOne(db, sql: "SELECT indexed FROM search_state") ?? 0
             return (from, try Int64.fetchOne(db, sql: "SELECT max(sequence) FROM event") ?? 0 > from)
         }
         guard isWaiting else { return 0 }
-        appended.add(1, ordering: .relaxed)
-        return try await pool.write { db in
+        return try await writeDerived { db in
             let rows = try Row.fetchAll(
                 db.cachedStatement(
                     sql: "SELECT \(SearchText.columns) FROM event WHERE sequence > ? ORDER BY sequence LIMIT ?"),

@@ -10,8 +10,9 @@ struct ThreadRows {
     }
 
     private struct Entry {
+        var name: Name
         var number: Int64
-        var isNew: Bool
+        var isNew = false
         var isChanged = false
         var fold: ThreadFold
         /// What stands in the row, where it was read in this transaction.
@@ -25,56 +26,67 @@ struct ThreadRows {
     }
 
     let db: Database
-    private var entries: [Name: Entry] = [:]
-    private var names: [Int64: Name] = [:]
+    private let hot: HotStatements
+    private var entries: [Entry] = []
+    /// Where in `entries` a thread is, by its name and by its number.
+    private var slots: [Name: Int] = [:]
+    private var slotsByNumber: [Int64: Int] = [:]
     private var nextNumber: Int64?
 
-    init(db: Database) { self.db = db }
+    init(db: Database, hot: HotStatements? = nil) {
+        self.db = db
+        self.hot = hot ?? HotStatements(db)
+    }
 
-    /// The number of a thread, given now if it is new. A thread that nothing is stored in is not written.
-    mutating func number(of id: String, in project: ProjectID) throws -> Int64 {
+    /// The place of a thread, which holds until `flush`; a new one gets its number now. A thread that nothing is stored in is not
+    /// written.
+    mutating func slot(of id: String, in project: ProjectID) throws -> Int {
         let name = Name(project: project, id: id)
-        if let entry = entries[name] { return entry.number }
-        if let row = try Row.fetchOne(
-            db.cachedStatement(sql: "SELECT \(ThreadFold.columns) FROM thread WHERE project = ? AND id = ?"),
-            arguments: [project.number, id])
-        {
-            let number: Int64 = row[ThreadFold.numberColumn]
-            let fold = ThreadFold(row)
-            entries[name] = Entry(number: number, isNew: false, fold: fold, stored: fold)
-            names[number] = name
-            return number
+        if let slot = slots[name] { return slot }
+        let read = try hot(.readThread)
+        read.bind(project.number)
+        read.bind(id)
+        if let (number, fold) = try read.first({ ($0.integer(ThreadFold.numberColumn) ?? 0, ThreadFold($0)) }) {
+            return add(Entry(name: name, number: number, fold: fold, stored: fold))
         }
         // Nobody else writes during a transaction, so the next number is ours.
         let number = try nextNumber ?? (Int64.fetchOne(db, sql: "SELECT max(number) FROM thread") ?? 0) + 1
         nextNumber = number + 1
-        entries[name] = Entry(number: number, isNew: true, fold: ThreadFold())
-        names[number] = name
-        return number
+        return add(Entry(name: name, number: number, isNew: true, fold: ThreadFold()))
     }
 
-    func knownNumber(of id: String, in project: ProjectID) -> Int64? { entries[Name(project: project, id: id)]?.number }
+    private mutating func add(_ entry: Entry) -> Int {
+        slots[entry.name] = entries.count
+        slotsByNumber[entry.number] = entries.count
+        entries.append(entry)
+        return entries.count - 1
+    }
 
-    func knownName(of number: Int64) -> String? { names[number]?.id }
+    func number(at slot: Int) -> Int64 { entries[slot].number }
 
-    mutating func apply(_ event: Event, at: Timestamp, from provenance: Provenance, to id: String, in project: ProjectID) {
-        entries[Name(project: project, id: id)]!.fold.apply(event, at: at, from: provenance)
-        entries[Name(project: project, id: id)]!.isChanged = true
+    func knownNumber(of id: String, in project: ProjectID) -> Int64? {
+        slots[Name(project: project, id: id)].map { entries[$0].number }
+    }
+
+    func knownName(of number: Int64) -> String? { slotsByNumber[number].map { entries[$0].name.id } }
+
+    mutating func apply(_ event: Event, at: Timestamp, from provenance: Provenance, to slot: Int) {
+        entries[slot].fold.apply(event, at: at, from: provenance)
+        entries[slot].isChanged = true
     }
 
     mutating func applyTurn(at: Timestamp, roles: [Event.Role], to number: Int64) throws {
-        if names[number] == nil {
-            guard
-                let row = try Row.fetchOne(
-                    db.cachedStatement(sql: "SELECT \(ThreadFold.columns), project FROM thread WHERE number = ?"), arguments: [number])
-            else { return }
-            let name = Name(project: ProjectID(row[ThreadFold.columnCount]), id: row[ThreadFold.idColumn])
-            entries[name] = Entry(number: number, isNew: false, fold: ThreadFold(row))
-            names[number] = name
-        }
-        guard let name = names[number] else { return }
-        entries[name]!.fold.applyTurn(at: at, roles: roles)
-        entries[name]!.isChanged = true
+        guard let slot = try slotsByNumber[number] ?? slot(ofStored: number) else { return }
+        entries[slot].fold.applyTurn(at: at, roles: roles)
+        entries[slot].isChanged = true
+    }
+
+    private mutating func slot(ofStored number: Int64) throws -> Int? {
+        let row = try Row.fetchOne(
+            db.cachedStatement(sql: "SELECT \(ThreadFold.columns), project FROM thread WHERE number = ?"), arguments: [number])
+        guard let row else { return nil }
+        let name = Name(project: ProjectID(row[ThreadFold.columnCount]), id: row[ThreadFold.idColumn])
+        return add(Entry(name: name, number: number, fold: ThreadFold(row)))
     }
 
     /// Two threads turn out to be one: the other's fold is added, and its row goes.
@@ -87,8 +99,7 @@ struct ThreadRows {
         var fold = ThreadFold(row)
         fold.merge(ThreadFold(gone))
         let name = Name(project: ProjectID(row[ThreadFold.columnCount]), id: row[ThreadFold.idColumn])
-        entries[name] = Entry(number: number, isNew: false, isChanged: true, fold: fold)
-        names[number] = name
+        _ = add(Entry(name: name, number: number, isChanged: true, fold: fold))
         try db.execute(sql: "DELETE FROM thread WHERE number = ?", arguments: [other])
         try flush()
     }
@@ -96,8 +107,9 @@ struct ThreadRows {
     /// Writes what has changed and forgets it, before rows are changed beside the folds.
     mutating func flush() throws {
         try write()
-        entries = [:]
-        names = [:]
+        entries = []
+        slots = [:]
+        slotsByNumber = [:]
         nextNumber = nil
     }
 
@@ -105,60 +117,101 @@ struct ThreadRows {
     static func rewrite(_ fold: ThreadFold, number: Int64, id: String, project: ProjectID, db: Database) throws {
         try db.execute(sql: "DELETE FROM thread_tag WHERE project = ? AND thread = ?", arguments: [project.number, number])
         var rows = ThreadRows(db: db)
-        rows.entries[Name(project: project, id: id)] = Entry(number: number, isNew: false, isChanged: true, fold: fold)
+        _ = rows.add(Entry(name: Name(project: project, id: id), number: number, isChanged: true, fold: fold))
         try rows.write()
     }
 
     func write() throws {
-        for (name, entry) in entries where entry.isChanged {
-            let fold = entry.fold
+        for entry in entries where entry.isChanged {
             if entry.isPlain {
-                try db.cachedStatement(sql: Self.plainUpdate).execute(arguments: [
-                    fold.messageCount, fold.roles, (fold.lastAt ?? fold.firstAt!).microseconds,
-                    fold.firstMessage?.at.microseconds, fold.firstMessage?.id, fold.lastMessage?.at.microseconds, fold.lastMessage?.id,
-                    fold.lastAt?.microseconds, fold.metadata?.value.string, fold.metadata?.place.at.microseconds, fold.metadata?.place.id,
-                    fold.user?.place.at.microseconds, fold.user?.place.id, fold.provenances, entry.number,
-                ])
-                try writeTags(of: entry, in: name.project)
-                continue
+                try writePlain(entry)
+            } else if entry.isNew {
+                try insert(entry)
+            } else {
+                try update(entry)
             }
-            let sql =
-                entry.isNew
-                ? """
-                INSERT INTO thread (messages, roles, first_at, last_at, first_message_at, first_message, last_message_at, last_message,
-                    active_at, person, person_at, person_event, status, status_at, status_event, metadata, metadata_at, metadata_event,
-                    turns, provenances, number, project, id) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)
-                """
-                : """
-                UPDATE thread SET messages = ?, roles = ?, first_at = ?, last_at = ?, first_message_at = ?, first_message = ?,
-                    last_message_at = ?, last_message = ?, active_at = ?, person = ?, person_at = ?, person_event = ?, status = ?,
-                    status_at = ?, status_event = ?, metadata = ?, metadata_at = ?, metadata_event = ?, turns = ?,
-                    provenances = ?, view = NULL
-                WHERE number = ? AND project = ? AND id = ?
-                """
-            try db.cachedStatement(sql: sql).execute(arguments: [
-                fold.messageCount, fold.roles, fold.firstAt!.microseconds, (fold.lastAt ?? fold.firstAt!).microseconds,
-                fold.firstMessage?.at.microseconds, fold.firstMessage?.id, fold.lastMessage?.at.microseconds, fold.lastMessage?.id,
-                fold.lastAt?.microseconds, fold.user?.value, fold.user?.place.at.microseconds, fold.user?.place.id,
-                fold.status?.value.rawValue, fold.status?.place.at.microseconds, fold.status?.place.id,
-                fold.metadata?.value.string, fold.metadata?.place.at.microseconds, fold.metadata?.place.id,
-                fold.hasTurns, fold.provenances, entry.number, name.project.number, name.id,
-            ])
-            if entry.isNew {
-                // What was said of it before it was there.
-                try db.cachedStatement(sql: "UPDATE score SET thread = ? WHERE project = ? AND target = ?")
-                    .execute(arguments: [entry.number, name.project.number, name.id])
-            }
-            try writeTags(of: entry, in: name.project)
+            if !entry.fold.tags.isEmpty { try writeTags(of: entry, in: entry.name.project) }
         }
     }
 
-    private static let plainUpdate = """
+    static let read = "SELECT \(ThreadFold.columns) FROM thread WHERE project = ? AND id = ?"
+
+    static let plainUpdate = """
         UPDATE thread SET messages = ?, roles = ?, last_at = ?, first_message_at = ?, first_message = ?, last_message_at = ?,
             last_message = ?, active_at = ?, metadata = ?, metadata_at = ?, metadata_event = ?, person_at = ?,
             person_event = ?, provenances = ?
         WHERE number = ?
         """
+
+    private func writePlain(_ entry: Entry) throws {
+        let fold = entry.fold
+        let update = try hot(.updateThread)
+        update.bind(fold.messageCount)
+        update.bind(fold.roles)
+        update.bind(fold.lastAt ?? fold.firstAt!)
+        update.bind(fold.firstMessage)
+        update.bind(fold.lastMessage)
+        update.bind(fold.lastAt)
+        update.bind(text: fold.metadata?.value.bytes)
+        update.bind(fold.metadata?.place)
+        update.bind(fold.user?.place)
+        update.bind(fold.provenances)
+        update.bind(entry.number)
+        try update.run()
+    }
+
+    static let insert = """
+        INSERT INTO thread (messages, roles, first_at, last_at, first_message_at, first_message, last_message_at, last_message,
+            active_at, person, person_at, person_event, status, status_at, status_event, metadata, metadata_at, metadata_event,
+            turns, provenances, number, project, id) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)
+        """
+
+    static let judge = "UPDATE score SET thread = ? WHERE project = ? AND target = ?"
+
+    private func insert(_ entry: Entry) throws {
+        try run(hot(.insertThread), with: entry)
+        // What was said of it before it was there.
+        let judge = try hot(.judgeThread)
+        judge.bind(entry.number)
+        judge.bind(entry.name.project.number)
+        judge.bind(entry.name.id)
+        try judge.run()
+    }
+
+    private func update(_ entry: Entry) throws {
+        let sql = """
+            UPDATE thread SET messages = ?, roles = ?, first_at = ?, last_at = ?, first_message_at = ?, first_message = ?,
+                last_message_at = ?, last_message = ?, active_at = ?, person = ?, person_at = ?, person_event = ?, status = ?,
+                status_at = ?, status_event = ?, metadata = ?, metadata_at = ?, metadata_event = ?, turns = ?,
+                provenances = ?, view = NULL
+            WHERE number = ? AND project = ? AND id = ?
+            """
+        try run(HotStatement(db.cachedStatement(sql: sql)), with: entry)
+    }
+
+    /// Runs a statement that takes a thread whole.
+    private func run(_ statement: HotStatement, with entry: Entry) throws {
+        let fold = entry.fold
+        statement.bind(fold.messageCount)
+        statement.bind(fold.roles)
+        statement.bind(fold.firstAt!)
+        statement.bind(fold.lastAt ?? fold.firstAt!)
+        statement.bind(fold.firstMessage)
+        statement.bind(fold.lastMessage)
+        statement.bind(fold.lastAt)
+        statement.bind(fold.user?.value)
+        statement.bind(fold.user?.place)
+        statement.bind(fold.status?.value.rawValue)
+        statement.bind(fold.status?.place)
+        statement.bind(text: fold.metadata?.value.bytes)
+        statement.bind(fold.metadata?.place)
+        statement.bind(fold.hasTurns ? 1 : 0)
+        statement.bind(fold.provenances)
+        statement.bind(entry.number)
+        statement.bind(entry.name.project.number)
+        statement.bind(entry.name.id)
+        try statement.run()
+    }
 
     private func writeTags(of entry: Entry, in project: ProjectID) throws {
         for (tag, latest) in entry.fold.tags {
@@ -194,24 +247,32 @@ extension ThreadFold {
     }
 
     /// A thread's fold as it stands in its row; tags are only ever added, so they stay in their table.
-    init(_ row: Row) {
+    init(_ row: some Columns) {
         self.init()
         func place(_ column: Int) -> Place? {
-            guard let at: Int64 = row[column], let id: String = row[column + 1] else { return nil }
+            guard let at = row.integer(column), let id = row.text(column + 1) else { return nil }
             return Place(at: Timestamp(microseconds: at), id: id)
         }
-        hasTurns = row[20]
-        provenances = row[21]
-        messageCount = row[0]
-        roles = row[1]
-        firstAt = Timestamp(microseconds: row[2])
-        lastAt = (row[3] as Int64?).map { Timestamp(microseconds: $0) }
+        hasTurns = row.integer(20) != 0
+        provenances = Int(row.integer(21) ?? 0)
+        messageCount = Int(row.integer(0) ?? 0)
+        roles = Int(row.integer(1) ?? 0)
+        firstAt = row.integer(2).map { Timestamp(microseconds: $0) }
+        lastAt = row.integer(3).map { Timestamp(microseconds: $0) }
         firstMessage = place(4)
         lastMessage = place(6)
-        if let name: String = row[8], let place = place(9) { user = Latest(name, place) }
-        if let text: String = row[11], let value = Event.ThreadPatch.Status(rawValue: text), let place = place(12) {
+        if let name = row.text(8), let place = place(9) { user = Latest(name, place) }
+        if let text = row.text(11), let value = Event.ThreadPatch.Status(rawValue: text), let place = place(12) {
             status = Latest(value, place)
         }
-        if let text: String = row[14], let place = place(15) { metadata = Latest(JSONText(trusted: Array(text.utf8)), place) }
+        if let text = row.text(14), let place = place(15) { metadata = Latest(JSONText(trusted: Array(text.utf8)), place) }
+    }
+}
+
+extension HotStatement {
+    /// Takes two places: when, and the event's ID.
+    fileprivate func bind(_ place: ThreadFold.Place?) {
+        bind(place?.at)
+        bind(place?.id)
     }
 }

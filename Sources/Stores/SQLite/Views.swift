@@ -59,8 +59,7 @@ extension SQLiteStore {
             return (row[0], project.number, sequence, try reader.wholeConversation(summary))
         }
         guard let (number, project, sequence, conversation) = found else { return false }
-        appended.add(1, ordering: .relaxed)
-        return try await pool.write { db in
+        return try await writeDerived { db in
             // What came in the meantime is not in it.
             try db.execute(
                 sql: """
