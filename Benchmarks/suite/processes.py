@@ -1,6 +1,5 @@
 """Programs that a measurement starts: bound to a core, watched under /proc, ended by their own process ids."""
 
-import json
 import os
 import pathlib
 import shutil
@@ -46,19 +45,12 @@ def family(pid):
 class Process:
     """A server that runs while something is measured. Its log goes to a file, of which a failure shows the end."""
 
-    def __init__(self, command, folder, core=SERVER_CORE, env=None, hello=False):
+    def __init__(self, command, folder, core=SERVER_CORE, env=None):
         self.log = pathlib.Path(folder) / "server.log"
         with open(self.log, "ab") as log:
-            self.child = subprocess.Popen(pinned(command, core), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE if hello else log, stderr=log,
+            self.child = subprocess.Popen(pinned(command, core), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                           env=os.environ | (env or {}), start_new_session=True)
         self.pid = self.child.pid
-
-    def hello(self):
-        """The line of JSON with which our servers say where they listen."""
-        line = self.child.stdout.readline()
-        if not line:
-            raise Failed(f"it did not start: {self.end_of_log()}")
-        return json.loads(line)
 
     def end_of_log(self):
         return self.log.read_text(errors="replace")[-600:].strip()
@@ -71,13 +63,16 @@ class Process:
         return sum(found[1] for member in family(self.pid) if (found := stat(member)))
 
     def resident_bytes(self):
+        """Of several processes: what they share once (PSS), as one would count it twice."""
+        members = family(self.pid)
+        file, field = ("smaps_rollup", "Pss:") if len(members) > 1 else ("status", "VmRSS:")
         total = 0
-        for member in family(self.pid):
+        for member in members:
             try:
-                status = pathlib.Path(f"/proc/{member}/status").read_text()
+                lines = pathlib.Path(f"/proc/{member}/{file}").read_text().splitlines()
             except OSError:
                 continue
-            total += sum(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmRSS:"))
+            total += sum(int(line.split()[1]) * 1024 for line in lines if line.startswith(field))
         return total
 
     def until(self, is_ready, seconds, step=0.05):
@@ -117,8 +112,6 @@ class Process:
                     os.kill(member, 9)
             except OSError:
                 pass
-        if self.child.stdout:
-            self.child.stdout.close()
 
 
 def run(command, seconds, core=LOAD_CORE, codes=(0,)):

@@ -105,9 +105,11 @@ def parley(folder=None, **options):
 @contextlib.contextmanager
 def stock():
     with scratch() as folder:
-        process = Process([STOCK], folder, hello=True)
+        port = free_port()
+        process = Process([STOCK, port], folder)
         try:
-            yield process.hello()["url"], process
+            process.until(lambda: can_connect(port), 20)
+            yield f"http://127.0.0.1:{port}", process
         finally:
             process.end()
 

@@ -6,7 +6,7 @@ import NIOWebSocket
 /// A WebSocket server of NIO's own parts: its upgrade, its frame codec and one `ChannelHandler`, as its examples wire them.
 ///
 /// It speaks just enough of `parley.v1` to be sent the frames that Parley is sent, and keeps nothing of them: what Parley's own way from
-/// socket to verdict is measured beside. It prints the port it listens on.
+/// socket to verdict is measured beside. Its one argument is the port to listen on, on the loopback interface.
 @main
 enum Server {
     static func main() async throws {
@@ -27,8 +27,7 @@ enum Server {
                         withServerUpgrade: (upgraders: [upgrader], completionHandler: { _ in }))
                 }
             }
-            .bind(host: "127.0.0.1", port: 0).get()
-        print("{\"url\":\"http://127.0.0.1:\(server.localAddress?.port ?? 0)\"}")
+            .bind(host: "127.0.0.1", port: CommandLine.arguments.count > 1 ? Int(CommandLine.arguments[1]) ?? 0 : 0).get()
         try await server.closeFuture.get()
     }
 }
