@@ -2,9 +2,10 @@
 // stock NIOWebSocket server beside it.
 //
 //   frames --url http://127.0.0.1:8787 --path '/v1/socket?key=pk_…' [--header 'Origin: …'] [--connections 64] [--batch 16]
-//          [--in-flight 2] [--seconds 10] [--size 600]
+//          [--in-flight 2] [--seconds 10] [--size 600] [--pid SERVER] [--rate EVENTS-A-SECOND]
 //   frames --hold --connections 10000 [--touch 1] …
 //
+// With --rate the loop is open: batches are due in turn on all sockets, and an ack's time counts from when its batch was due.
 // It speaks parley.v1: waits for the welcome, says hello, keeps within the credits. With --hold it opens the sockets, says hello on each,
 // with --touch sends a batch of one event on each and waits for the ack, prints `ready`, and keeps them until its input ends. Prints JSON.
 
@@ -23,9 +24,9 @@ struct line {
 
 static const char *path = "/v1/socket";
 static char headers[4096], remark[300];
-static int connections = 64, batch = 16, size = 600, in_flight = 2, hold, touch;
-static double duration = 10;
-static int64_t acks, named, discarded, lost, welcomed, over;
+static int connections = 64, batch = 16, size = 600, pid, in_flight = 2, hold, touch;
+static double duration = 10, rate;
+static int64_t acks, named, discarded, lost, welcomed, over, late;
 static int poll_set;
 
 static void watch(struct line *line, int operation, uint32_t events) {
@@ -103,28 +104,34 @@ static void say(struct line *line, int opcode, const char *bytes, int length) {
     push(line);
 }
 
-/// Sends as many batches as credits, window and socket allow.
-static void pump(struct line *line, int64_t now) {
-    while (line->is_welcome && !line->out_length && line->credits >= batch && (int)(line->next - line->acked) < in_flight && (!over || now < over)) {
-        int head = template_length < 126 ? 6 : template_length < 65536 ? 8 : 14;
-        char *payload = line->out + head, *event = payload + events_place;
-        int64_t milliseconds = nanoseconds(CLOCK_REALTIME) / 1000000;
-        memcpy(payload, template, template_length);
-        write_padded(payload + numbers_place, ++line->next, 10);
-        write_padded(payload + numbers_place + 20, milliseconds, 13);
-        for (int number = 0; number < batch; number++, event += event_length) {
-            write_uuid(event + id_place, milliseconds);
-            // A question and its answer are of one thread; each line has a hundred of them.
-            write_hex(event + thread_place, line->number * 100 + (line->next * batch + number) / 2 % 100, 8);
-            write_padded(event + at_place, milliseconds, 13);
-            write_text(event + text_place, text_length);
-        }
-        line->credits -= batch;
-        line->due[line->next % maximum_in_flight] = now;
-        seal(line->out, head, template_length, 1);
-        line->out_length = head + template_length;
-        push(line);
+static int can_send(const struct line *line) {
+    return line->is_welcome && !line->out_length && line->credits >= batch && (int)(line->next - line->acked) < in_flight;
+}
+
+static void send_batch(struct line *line, int64_t due) {
+    int head = template_length < 126 ? 6 : template_length < 65536 ? 8 : 14;
+    char *payload = line->out + head, *event = payload + events_place;
+    int64_t milliseconds = nanoseconds(CLOCK_REALTIME) / 1000000;
+    memcpy(payload, template, template_length);
+    write_padded(payload + numbers_place, ++line->next, 10);
+    write_padded(payload + numbers_place + 20, milliseconds, 13);
+    for (int number = 0; number < batch; number++, event += event_length) {
+        write_uuid(event + id_place, milliseconds);
+        // A question and its answer are of one thread; each line has a hundred of them.
+        write_hex(event + thread_place, line->number * 100 + (line->next * batch + number) / 2 % 100, 8);
+        write_padded(event + at_place, milliseconds, 13);
+        write_text(event + text_place, text_length);
     }
+    line->credits -= batch;
+    line->due[line->next % maximum_in_flight] = due;
+    seal(line->out, head, template_length, 1);
+    line->out_length = head + template_length;
+    push(line);
+}
+
+/// Closed loop: sends as many batches as credits, window and socket allow.
+static void pump(struct line *line, int64_t now) {
+    while (!rate && can_send(line) && (!over || now < over)) send_batch(line, now);
 }
 
 // ------------------------------------------------------------------------------------------------------------------- in
@@ -266,6 +273,8 @@ int main(int count, char **arguments) {
         else if (!strcmp(option, "--in-flight")) in_flight = atoi(value);
         else if (!strcmp(option, "--seconds")) duration = atof(value);
         else if (!strcmp(option, "--size")) size = atoi(value);
+        else if (!strcmp(option, "--pid")) pid = atoi(value);
+        else if (!strcmp(option, "--rate")) rate = atof(value);
         else if (!strcmp(option, "--touch")) touch = atoi(value);
         else if (!strcmp(option, "--header") && strlen(headers) + strlen(value) + 3 < sizeof headers) strcat(strcat(headers, value), "\r\n");
         else stop(option, "is no option here");
@@ -297,9 +306,9 @@ int main(int count, char **arguments) {
             in_flight = 1;
             for (int number = 0; number < connections; number++) {
                 // One batch on each, and no more.
-                if (lines[number].is_welcome) pump(&lines[number], 0), lines[number].credits = 0;
+                if (can_send(&lines[number])) send_batch(&lines[number], began);
             }
-            over = 1;
+            in_flight = 0;
             while (acks + lost < connections && nanoseconds(CLOCK_MONOTONIC) - began < 60000000000) turn(100);
         }
         printf("{\"ready\":%lld,\"lost\":%lld,\"acks\":%lld,\"connectSeconds\":%.3f,\"remark\":", (long long)welcomed, (long long)lost, (long long)acks, connecting);
@@ -317,13 +326,21 @@ int main(int count, char **arguments) {
     }
 
     in_flight = wanted;
+    double server_cpu = seconds_of(pid);
     int64_t cpu = nanoseconds(CLOCK_PROCESS_CPUTIME_ID);
     began = nanoseconds(CLOCK_MONOTONIC);
     over = began + (int64_t)(duration * 1e9);
     for (int number = 0; number < connections; number++) pump(&lines[number], began);
     int64_t now, last = began, seen = 0;
+    double between = rate ? batch / rate * 1e9 : 0;
+    int64_t due = began, turns = 0;
     while ((now = nanoseconds(CLOCK_MONOTONIC)) < over + 10000000000) {
-        turn(now < over ? 20 : 1);
+        for (; rate && due <= now && due < over; due = began + (int64_t)(++turns * between)) {
+            struct line *line = &lines[turns % connections];
+            if (can_send(line)) send_batch(line, due);
+            else late++;
+        }
+        turn(now >= over ? 1 : rate ? (due > now ? (due - now) / 1000000 : 0) : 20);
         if (acks != seen) seen = acks, last = nanoseconds(CLOCK_MONOTONIC);
         if (now < over) continue;
         int64_t out = 0;
@@ -333,12 +350,13 @@ int main(int count, char **arguments) {
     }
     double took = ((last > over ? last : over) - began) / 1e9;
     cpu = nanoseconds(CLOCK_PROCESS_CPUTIME_ID) - cpu;
+    server_cpu = seconds_of(pid) - server_cpu;
     qsort(times, time_count, sizeof *times, ascending);
     int64_t events = acks * batch;
-    printf("{\"acks\":%lld,\"events\":%lld,\"named\":%lld,\"discarded\":%lld,\"seconds\":%.4f,\"eventsPerSecond\":%.1f,\"p50\":%.3f,\"p99\":%.3f,\"lost\":%lld,"
+    printf("{\"acks\":%lld,\"events\":%lld,\"named\":%lld,\"discarded\":%lld,\"seconds\":%.4f,\"serverCPUSeconds\":%.3f,\"eventsPerSecond\":%.1f,\"p50\":%.3f,\"p99\":%.3f,\"lost\":%lld,\"late\":%lld,"
            "\"frameBytes\":%d,\"generatorCPUMicrosPerEvent\":%.3f,\"remark\":",
-           (long long)acks, (long long)events, (long long)named, (long long)discarded, took, events / took, percentile(.5), percentile(.99),
-           (long long)lost, template_length + frame_head, events ? cpu / 1e3 / events : 0);
+           (long long)acks, (long long)events, (long long)named, (long long)discarded, took, server_cpu, events / took, percentile(.5), percentile(.99),
+           (long long)lost, (long long)late * batch, template_length + frame_head, events ? cpu / 1e3 / events : 0);
     print_text(remark, strlen(remark));
     printf("}\n");
     return 0;

@@ -1,7 +1,7 @@
 // Posts fresh events over HTTP/1.1 as fast as they are answered: the same requests to Parley and to what it is measured beside.
 //
 //   posts --url http://127.0.0.1:8787 --path /v1/traces --kind otlp|events [--header 'Name: value']… [--batch 1] [--connections 64]
-//         [--seconds 10] [--size 600] [--expect TEXT]
+//         [--seconds 10] [--size 600] [--pid SERVER] [--expect TEXT]
 //
 // Each connection is kept and has one request out. Every span and event has an ID of its own and other words; ten spans are a trace.
 // Only answers with a status of 200 to 299 count, and with --expect only those that hold that text. Prints JSON.
@@ -19,7 +19,7 @@ struct line {
 
 static const char *path = "/v1/traces", *expected;
 static char headers[4096];
-static int is_otlp = 1, batch = 1, connections = 64, size = 600;
+static int is_otlp = 1, batch = 1, connections = 64, size = 600, pid;
 static double duration = 10;
 static int64_t fine, refused, reconnects, outstanding;
 static char first_refusal[400], first_answer[400];
@@ -277,6 +277,7 @@ int main(int count, char **arguments) {
         else if (!strcmp(option, "--connections")) connections = atoi(value);
         else if (!strcmp(option, "--seconds")) duration = atof(value);
         else if (!strcmp(option, "--size")) size = atoi(value);
+        else if (!strcmp(option, "--pid")) pid = atoi(value);
         else if (!strcmp(option, "--expect")) expected = value;
         else if (!strcmp(option, "--header") && strlen(headers) + strlen(value) + 3 < sizeof headers) strcat(strcat(headers, value), "\r\n");
         else stop(option, "is no option here");
@@ -302,6 +303,7 @@ int main(int count, char **arguments) {
         memcpy(line->request + head_length, body, body_length);
         open_line(line);
     }
+    double server_cpu = seconds_of(pid);
     int64_t cpu = nanoseconds(CLOCK_PROCESS_CPUTIME_ID), began = nanoseconds(CLOCK_MONOTONIC), over = began + (int64_t)(duration * 1e9);
     for (int number = 0; number < connections; number++) post(&lines[number]);
     struct epoll_event events[256];
@@ -328,10 +330,11 @@ int main(int count, char **arguments) {
     }
     double took = (nanoseconds(CLOCK_MONOTONIC) - began) / 1e9;
     cpu = nanoseconds(CLOCK_PROCESS_CPUTIME_ID) - cpu;
+    server_cpu = seconds_of(pid) - server_cpu;
     qsort(times, time_count, sizeof *times, ascending);
-    printf("{\"requests\":%lld,\"events\":%lld,\"seconds\":%.4f,\"eventsPerSecond\":%.1f,\"p50\":%.3f,\"p99\":%.3f,\"refused\":%lld,\"reconnects\":%lld,"
+    printf("{\"requests\":%lld,\"events\":%lld,\"seconds\":%.4f,\"serverCPUSeconds\":%.3f,\"eventsPerSecond\":%.1f,\"p50\":%.3f,\"p99\":%.3f,\"refused\":%lld,\"reconnects\":%lld,"
            "\"requestBytes\":%d,\"generatorCPUMicrosPerEvent\":%.3f,\"firstAnswer\":",
-           (long long)fine, (long long)fine * batch, took, fine * batch / took, percentile(.5), percentile(.99), (long long)refused, (long long)reconnects,
+           (long long)fine, (long long)fine * batch, took, server_cpu, fine * batch / took, percentile(.5), percentile(.99), (long long)refused, (long long)reconnects,
            body_length, fine ? cpu / 1e3 / fine / batch : 0);
     // An answer may be binary; only what reads is shown.
     int shown = 0;

@@ -161,7 +161,7 @@ class Receiver:
             return line.execute(f"SELECT count(*) FROM {self.table}").fetchone()[0]
 
     def file_bytes(self):
-        """What its file takes once the log is moved into it; to be asked when the server has ended."""
+        """What its file takes once the log is moved into it; to be asked while nothing is written."""
         with contextlib.closing(sqlite3.connect(self.file, timeout=30)) as line:
             line.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         return os.path.getsize(self.file)

@@ -85,9 +85,8 @@ def receiver_unit(kind, batch, connections):
         with servers.receiver(kind) as receiver:
             found = loads.otlp_to(receiver, batch, connections, options.seconds)
             receiver.process.end()
-            with contextlib.suppress(OSError, sqlite3.Error):
-                found["bytesPerEvent"] = receiver.file_bytes() / found["stored"]
-            return found
+            spans, size = found.pop("base")
+            return found | {"bytesPerEvent": (receiver.file_bytes() - size) / (receiver.readable() - spans)}
 
 
 for kind in (MLflow, Phoenix):
@@ -185,8 +184,11 @@ def sockets_unit(count):
     def measure(options, round):
         # An open loop of single events, so that more sockets mean nothing but more sockets.
         with parley() as server:
-            return loads.parley_load(server, "--transport", "ws", "--connections", count, "--batch", 1, "--in-flight", 64, "--rate", options.socket_rate,
-                                     "--patience", 30, seconds=options.seconds) | {"sockets": count}
+            found = loads.frames(server.url, server.process, f"/v1/socket?key={server.key}", *server.page_headers, "--connections", count, "--batch", 1,
+                                 "--in-flight", 60, "--rate", options.socket_rate, seconds=options.seconds)
+            if found["named"] or found["lost"] or found["events"] > server.stored():
+                raise Failed(f"not all was stored: {found['named']} events and {found['lost']} sockets were refused: {found['remark']}")
+            return found | {"sockets": count, "level": "durable", "residentMB": server.process.resident_bytes() / 1e6}
 
 
 SOCKET_COUNTS = (1, 10, 100, 1000, 10000)
