@@ -18,6 +18,8 @@ from suite import rows, servers, table, units  # noqa: E402
 from suite.processes import Failed  # noqa: E402
 
 RESULTS = servers.BUILD / "results.json"
+# Options that figures depend on, kept with them.
+CONDITIONS = ("seconds", "in_flight", "messages", "sockets", "socket_rate", "disk_events", "page_rounds")
 
 
 def arguments():
@@ -105,7 +107,7 @@ def run_group(group, options, results, done):
         mine = [{key: value for key, value in found.items() if key in row.units} |
                 ({"failures": {key: value for key, value in found["failures"].items() if key in row.units}} if "failures" in found else {}) for found in rounds]
         done[row.name] = {"rounds": mine, "command": command(options), "at": int(time.time()),
-                          "conditions": {"seconds": options.seconds, "inFlight": options.in_flight, "messages": options.messages}}
+                          "conditions": {name: getattr(options, name) for name in CONDITIONS}}
     return failed
 
 

@@ -160,7 +160,8 @@ def ack_judged(row):
 def ack_ours(row):
     if not row.has("parley ack"):
         return "not measured"
-    return f"{load(row, 'parley ack')}, asked for {number(row.median('parley ack', 'asked'))}/s"
+    late = row.median("parley ack", "late")
+    return f"{load(row, 'parley ack')}, asked for {number(row.median('parley ack', 'asked'))}/s" + (f", {number(late)} events late" if late else "")
 
 
 def idle_judged(row):
@@ -226,7 +227,7 @@ def growth(options):
         Row("growth", f"ingest with {sizes[-1]:,} messages stored", [f"parley grown {place}" for place in range(len(sizes))], "≥ 0.80 × the smallest",
             ours=lambda row: load(row, last), theirs=lambda row: f"with {sizes[0]:,}: {load(row, first)}",
             judged=lambda row: at_least(.80, row.ratio(last, first, "rate")), needs=("seed",),
-            bounds=lambda row: "" if not row.has(first, last) else f"The same events cost {row.median(last, 'cpu') / row.median(first, 'cpu'):.2f} × the CPU: what larger indexes take."),
+            bounds=lambda row: "" if not row.has(first, last) else f"An event costs {row.median(last, 'cpu') / row.median(first, 'cpu'):.2f} × the CPU."),
     ]
 
 
@@ -244,6 +245,11 @@ def disk_ours(row):
             f"{number(row.median('parley disk', 'cpuAtAck'))} µs CPU until the ack, {number(row.median('parley disk', 'cpuInAll'))} with search and facts")
 
 
+def disk_judged(row):
+    size = row.median("parley disk", "bytes")
+    return "–" if size is None else kilobytes(size), None if size is None else size <= 1024
+
+
 def disk_bounds(row):
     parts = next((found["parley disk"]["parts"] for found in row.rounds if found.get("parley disk", {}).get("parts")), {})
     events = row.median("parley disk", "events")
@@ -257,7 +263,7 @@ def binary_ours(row):
 
 def all_rows(options):
     return [
-        Row("ws-durable", "WebSocket, 64 connections, 16 events a batch, 600 B", ["parley ws", "C rows"], "≥ 0.70 × the C loop",
+        Row("ws-durable", f"WebSocket, 64 connections, 16 events a batch, {options.in_flight} batches out, 600 B", ["parley ws", "C rows"], "≥ 0.70 × the C loop",
             ours=lambda row: load(row, "parley ws"), theirs=lambda row: "C, 256 events a transaction: " + load(row, "C rows"),
             judged=durable_judged, bounds=durable_bounds, group="ws"),
         Row("ack", "ack at half of the durable maximum, 64 connections", ["parley ack"], "p99 ≤ 10 ms where a commit takes 0.2 ms",
@@ -271,7 +277,7 @@ def all_rows(options):
         Row("otlp-100-durable", "OTLP door, 100 spans a request, 8 connections", ["parley otlp 100", "mlflow 100", "phoenix 100"], "≥ 20 × the better one",
             ours=lambda row: load(row, "parley otlp 100"), theirs=lambda row: "the same requests: " + receivers(row, 100),
             judged=lambda row: better(row, "parley otlp 100", 100, 20), needs=("mlflow", "phoenix"), group="batches"),
-        Row("ws-discard", "WebSocket into a sink that discards, 64 connections, 16 events a batch", ["parley ws discard", "stock ws"], "≥ 0.6 × NIOWebSocket",
+        Row("ws-discard", f"WebSocket into a sink that discards, 64 connections, 16 events a batch, {options.in_flight} out", ["parley ws discard", "stock ws"], "≥ 0.6 × NIOWebSocket",
             ours=lambda row: load(row, "parley ws discard"), theirs=lambda row: "a NIOWebSocket handler that unmasks, counts and acks: " + load(row, "stock ws"),
             judged=discard_judged("parley ws discard", "stock ws", .6), bounds=discard_bounds("parley ws discard", "stock ws"), needs=("transport",)),
         Row("http-discard", "HTTP into a sink that discards, one event a request, 64 connections", ["parley http discard", "nginx"], "≥ 0.4 × nginx",
@@ -284,8 +290,7 @@ def all_rows(options):
             [f"parley sockets {count}" for count in units.SOCKET_COUNTS], "reported", ours=sockets_ours, rounds=1),
         Row("disk", "bytes on disk a 600-byte message, all indexes, search caught up", ["parley disk"], "≤ 1.0 KB",
             ours=disk_ours, theirs=lambda row: "",
-            judged=lambda row: (kilobytes(row.median("parley disk", "bytes")), None if row.median("parley disk", "bytes") is None else row.median("parley disk", "bytes") <= 1024),
-            bounds=disk_bounds, rounds=1),
+            judged=disk_judged, bounds=disk_bounds, rounds=1),
         *growth(options),
         Row("binary", "binary", ["parley binary"], "reported", ours=binary_ours, rounds=1),
         Row("build", "clean release build", ["parley build"], "reported", rounds=1, is_usual=False,

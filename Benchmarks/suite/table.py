@@ -1,5 +1,6 @@
 """BENCHMARKS.md and its plots, out of what was measured."""
 
+import argparse
 import os
 import pathlib
 import platform
@@ -29,12 +30,18 @@ def verdict(met):
     return {True: "met", False: "**missed**", None: "–"}[met]
 
 
+def as_measured(options, kept):
+    """The options a row was measured with."""
+    return argparse.Namespace(**vars(options) | (kept or {}).get("conditions", {}))
+
+
 def lines(options, results):
     found = []
-    for row in all_rows(options):
-        kept = results["rows"].get(row.name)
+    for name in [row.name for row in all_rows(options)]:
+        kept = results["rows"].get(name)
         if not kept:
             continue
+        row = next(row for row in all_rows(as_measured(options, kept)) if row.name == name)
         measured = Measured(row, kept["rounds"])
         judged, met = row.judged(measured)
         bounds = row.bounds(measured)
@@ -60,17 +67,21 @@ def table(options, results):
 def draw(options, results, folder):
     """Writes the plots that there are figures for; returns (file, caption)."""
     folder.mkdir(parents=True, exist_ok=True)
-    sizes, drawn = seeds.sizes(options.messages), []
+    drawn = []
+    rate = as_measured(options, results["rows"].get("sockets")).socket_rate
 
     def measured(name):
         return Measured(None, results["rows"].get(name, {}).get("rounds", []))
+
+    def sizes(name):
+        return seeds.sizes(as_measured(options, results["rows"].get(name)).messages)
 
     def points(row, kind, keys, *path):
         return [(key, value) for place, key in enumerate(keys) if (value := row.median(f"parley {kind} {place if kind != 'sockets' else key}", *path)) is not None]
 
     def read_points(label):
         found = []
-        for place, size in enumerate(sizes):
+        for place, size in enumerate(sizes("pages")):
             p99 = {}
             for round in measured("pages").rounds:
                 for read in (round.get(f"parley pages {place}") or {}).get("reads", []):
@@ -82,13 +93,13 @@ def draw(options, results, folder):
 
     growth, sockets = measured("growth"), measured("sockets")
     for file, *plot in [
-        ("growth-rate.svg", "Ingest over what is stored", "messages stored", "durable events a second", {"events/s": points(growth, "grown", sizes, "rate")}),
-        ("growth-cpu.svg", "Cost of an event over what is stored", "messages stored", "µs CPU an event", {"CPU": points(growth, "grown", sizes, "cpu")}),
+        ("growth-rate.svg", "Ingest over what is stored", "messages stored", "durable events a second", {"events/s": points(growth, "grown", sizes("growth"), "rate")}),
+        ("growth-cpu.svg", "Cost of an event over what is stored", "messages stored", "µs CPU an event", {"CPU": points(growth, "grown", sizes("growth"), "cpu")}),
         ("pages.svg", "Reads over what is stored, p99", "messages stored", "ms", {"list": read_points("list"), "conversation": read_points("conversation"),
                                                                                   "search": read_points("words")}),
-        ("sockets-cpu.svg", f"Cost of an event over sockets, at {options.socket_rate:,.0f} events a second", "sockets", "µs CPU an event",
+        ("sockets-cpu.svg", f"Cost of an event over sockets, at {rate:,.0f} events a second", "sockets", "µs CPU an event",
          {"CPU": points(sockets, "sockets", units.SOCKET_COUNTS, "cpu")}),
-        ("sockets-ack.svg", f"Ack over sockets, at {options.socket_rate:,.0f} events a second", "sockets", "ms",
+        ("sockets-ack.svg", f"Ack over sockets, at {rate:,.0f} events a second", "sockets", "ms",
          {"p50": points(sockets, "sockets", units.SOCKET_COUNTS, "p50"), "p99": points(sockets, "sockets", units.SOCKET_COUNTS, "p99")}),
     ]:
         if any(len(line) > 1 for line in plot[3].values()):
@@ -101,7 +112,10 @@ def write(options, results):
     found = lines(options, results)
     about = results["machine"]
     pins = "Servers, and the C loop, run on the first core and what loads them on the second." if PINS else "Nothing was bound to a core."
-    conditions = sorted({f"{kept['conditions']['seconds']:g} s and {len(kept['rounds'])} rounds ({name})" for name, kept in results["rows"].items()})
+    conditions = {}
+    for name, kept in results["rows"].items():
+        rounds = len(kept["rounds"])
+        conditions.setdefault(f"{kept['conditions']['seconds']:g} s, {rounds} round{'s' * (rounds != 1)}", []).append(name)
     commands = sorted({kept["command"] for kept in results["rows"].values()})
     drawn = draw(options, results, ROOT / "Benchmarks/plots")
     bounds = [f"- **{row.title}**: {words}" for row, _, _, _, _, words, _ in found if words]
@@ -130,5 +144,5 @@ user and system mode, over the events that were answered so.
 {chr(10).join(commands)}
 ```
 
-Each figure's time: {"; ".join(conditions)}. `scripts/bench --help` lists the rows; [Benchmarks/](Benchmarks/README.md) has what Parley is measured beside.
+Loads of {"; ".join(f"{words}: {', '.join(names)}" for words, names in conditions.items())}. `scripts/bench --help` lists the rows; [Benchmarks/](Benchmarks/README.md) has what Parley is measured beside.
 """)
