@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+import threading
 
 from . import servers
 from .processes import Failed
@@ -24,13 +25,18 @@ def review(server, messages, options, *arguments):
     command = [sys.executable, ROOT / "scripts/bench-review.py", "--url", server.url, "--secret", server.secret, "--messages", str(messages),
                "--threads", str(max(2, messages // 10)), *map(str, arguments)]
     child = subprocess.Popen(list(map(str, command)), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+    # Seeding ten million and waiting for search takes the longest of all; it ends all the same.
+    end = threading.Timer(2 * options.patience, child.kill)
+    end.start()
     last = ""
     # It shows how far it is; the figures are its last line.
     for last in child.stdout:
         if not last.startswith("["):
             print("    " + last.strip(), file=sys.stderr, flush=True)
-    if child.wait():
-        raise Failed("bench-review.py failed; see above")
+    code = child.wait()
+    end.cancel()
+    if code:
+        raise Failed("bench-review.py failed, or was not done in time; see above")
     return json.loads(last) if last.startswith("[") else None
 
 
