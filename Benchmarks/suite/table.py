@@ -1,0 +1,148 @@
+"""BENCHMARKS.md and its plots, out of what was measured."""
+
+import argparse
+import os
+import pathlib
+import platform
+import statistics
+
+from . import plots, seeds, units
+from .processes import PINS
+from .rows import Measured, all_rows
+from .servers import BUILD, ROOT
+
+
+def machine():
+    """What the figures depend on, and nothing that names the machine."""
+    def field(file, name):
+        lines = pathlib.Path(file).read_text().splitlines()
+        return next((line.partition(":")[2].strip() for line in lines if line.startswith(name)), "unknown")
+
+    mounts = [line.split() for line in pathlib.Path("/proc/mounts").read_text().splitlines()]
+    home = str(BUILD.resolve())
+    disk = max((mount for mount in mounts if home.startswith(mount[1].rstrip("/") + "/")), key=lambda mount: len(mount[1]), default=["", "", "unknown"])
+    system = dict(line.split("=", 1) for line in pathlib.Path("/etc/os-release").read_text().splitlines() if "=" in line)
+    return {"processor": field("/proc/cpuinfo", "model name"), "cores": os.cpu_count(), "memory": f"{int(field('/proc/meminfo', 'MemTotal').split()[0]) / 2**20:.0f} GiB",
+            "kernel": platform.release(), "system": system.get("PRETTY_NAME", "Linux").strip('"'), "filesystem": disk[2]}
+
+
+def verdict(met):
+    return {True: "met", False: "**missed**", None: "–"}[met]
+
+
+def as_measured(options, kept):
+    """The options a row was measured with."""
+    return argparse.Namespace(**vars(options) | (kept or {}).get("conditions", {}))
+
+
+def lines(options, results):
+    found = []
+    for name in [row.name for row in all_rows(options)]:
+        kept = results["rows"].get(name)
+        if not kept:
+            continue
+        row = next(row for row in all_rows(as_measured(options, kept)) if row.name == name)
+        measured = Measured(row, kept["rounds"])
+        judged, met = row.judged(measured)
+        bounds = row.bounds(measured)
+        if row.name == "disk":
+            theirs = [f"{name} {size / 1024:.1f} KB" for name in ("mlflow", "phoenix")
+                      if (size := Measured(row, results["rows"].get("http-100-durable", {}).get("rounds", [])).median(f"{name} 100", "bytesPerEvent"))]
+            theirs = ", ".join(theirs) + " a span, in batches" if theirs else "–"
+        else:
+            theirs = row.theirs(measured)
+        failures = sorted({failure for round in kept["rounds"] for failure in round.get("failures", {}).values()})
+        found.append((row, row.ours(measured), theirs, judged, verdict(met), bounds, failures))
+    return found
+
+
+def table(options, results):
+    parts = ["| what | Parley | beside it | ratio | goal | |", "|---|---|---|---|---|---|"]
+    for row, ours, theirs, judged, met, _, failures in lines(options, results):
+        ours = ours + "".join(f"; {failure}" for failure in failures)
+        parts.append("| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in (row.title, ours, theirs, judged, row.goal, met)) + " |")
+    return "\n".join(parts)
+
+
+def draw(options, results, folder):
+    """Writes the plots that there are figures for; returns (file, caption)."""
+    folder.mkdir(parents=True, exist_ok=True)
+    drawn = []
+    rate = as_measured(options, results["rows"].get("sockets")).socket_rate
+
+    def measured(name):
+        return Measured(None, results["rows"].get(name, {}).get("rounds", []))
+
+    def sizes(name):
+        return seeds.sizes(as_measured(options, results["rows"].get(name)).messages)
+
+    def points(row, kind, keys, *path):
+        return [(key, value) for place, key in enumerate(keys) if (value := row.median(f"parley {kind} {place if kind != 'sockets' else key}", *path)) is not None]
+
+    def read_points(label):
+        found = []
+        for place, size in enumerate(sizes("pages")):
+            p99 = {}
+            for round in measured("pages").rounds:
+                for read in (round.get(f"parley pages {place}") or {}).get("reads", []):
+                    if read["read"].startswith(label):
+                        p99.setdefault(read["read"], []).append(read["p99"])
+            if p99:
+                found.append((size, max(map(statistics.median, p99.values()))))
+        return found
+
+    growth, sockets = measured("growth"), measured("sockets")
+    for file, *plot in [
+        ("growth-rate.svg", "Ingest over what is stored", "messages stored", "durable events a second", {"events/s": points(growth, "grown", sizes("growth"), "rate")}),
+        ("growth-cpu.svg", "Cost of an event over what is stored", "messages stored", "µs CPU an event", {"CPU": points(growth, "grown", sizes("growth"), "cpu")}),
+        ("pages.svg", "Reads over what is stored, p99", "messages stored", "ms", {"list": read_points("list"), "conversation": read_points("conversation"),
+                                                                                  "search": read_points("words")}),
+        ("sockets-cpu.svg", f"Cost of an event over sockets, at {rate:,.0f} events a second", "sockets", "µs CPU an event",
+         {"CPU": points(sockets, "sockets", units.SOCKET_COUNTS, "cpu")}),
+        ("sockets-ack.svg", f"Ack over sockets, at {rate:,.0f} events a second", "sockets", "ms",
+         {"p50": points(sockets, "sockets", units.SOCKET_COUNTS, "p50"), "p99": points(sockets, "sockets", units.SOCKET_COUNTS, "p99")}),
+    ]:
+        if any(len(line) > 1 for line in plot[3].values()):
+            (folder / file).write_text(plots.line_plot(*plot))
+            drawn.append((file, plot[0]))
+    return drawn
+
+
+def write(options, results):
+    found = lines(options, results)
+    about = results["machine"]
+    pins = "Servers, and the C loop, run on the first core and what loads them on the second." if PINS else "Nothing was bound to a core."
+    conditions = {}
+    for name, kept in results["rows"].items():
+        rounds = len(kept["rounds"])
+        conditions.setdefault(f"{kept['conditions']['seconds']:g} s, {rounds} round{'s' * (rounds != 1)}", []).append(name)
+    commands = sorted({kept["command"] for kept in results["rows"].values()})
+    drawn = draw(options, results, ROOT / "Benchmarks/plots")
+    bounds = [f"- **{row.title}**: {words}" for row, _, _, _, _, words, _ in found if words]
+    (ROOT / "BENCHMARKS.md").write_text(f"""# Benchmarks
+
+Written by `scripts/bench --write`. Ratios are medians of ratios within a round; in a round ours and theirs are measured one after the
+other, and the next round begins with the other one. Other figures are medians. *Accepted*: answered, whatever became of it. *Durable*: on disk, by a commit with
+fsync, when it was answered. *Readable*: found by another reader of the file, over the time until it was. CPU is the server's, in
+user and system mode, over the events that were answered so.
+
+{about['processor']}, {about['cores']} cores, {about['memory']}, {about['system']}, Linux {about['kernel']}, {about['filesystem']}. {pins}
+
+{table(options, results)}
+
+## What bounds each row
+
+{chr(10).join(bounds) if bounds else "Nothing was measured that would tell."}
+
+## How cost grows
+
+{chr(10).join(f"![{caption}](Benchmarks/plots/{file})" for file, caption in drawn) if drawn else "Not measured yet."}
+
+## To repeat it
+
+```sh
+{chr(10).join(commands)}
+```
+
+Loads of {"; ".join(f"{words}: {', '.join(names)}" for words, names in conditions.items())}. `scripts/bench --help` lists the rows; [Benchmarks/](Benchmarks/README.md) has what Parley is measured beside.
+""")
