@@ -172,6 +172,18 @@ let package = Package(
             ],
             path: "Sources/LoadGenerator",
             swiftSettings: strict),
+        // The way in without a store, for scripts/bench.
+        .executableTarget(
+            name: "parley-discard",
+            dependencies: [
+                "Events", "Gateway", "Ingest", "Keys", "NativeDoor",
+                .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .product(name: "UnixSignals", package: "swift-service-lifecycle"),
+            ],
+            path: "Benchmarks/Discard",
+            swiftSettings: strict),
         .target(name: "TestKit", dependencies: ["Events", "Conversations"], swiftSettings: strict),
 
         // Tests mirror the rooms.

@@ -17,6 +17,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = ROOT / ".build" / "bench"
 PARLEY = pathlib.Path(os.environ.get("PARLEY_BIN", ROOT / ".build/release/parley"))
 PARLEY_LOAD = pathlib.Path(os.environ.get("PARLEY_LOAD_BIN", ROOT / ".build/release/parley-load"))
+DISCARD = pathlib.Path(os.environ.get("PARLEY_DISCARD_BIN", ROOT / ".build/release/parley-discard"))
 STOCK = BUILD / "transport/release/stock-websocket"
 
 
@@ -47,14 +48,10 @@ def answers(port, path="/readyz"):
         return False
 
 
-def can_discard():
-    return "--discard" in run([PARLEY, "serve", "--help"], 20)
-
-
 class Parley:
     """A gateway with a project that has no quotas."""
 
-    def __init__(self, folder, discard=False, core=0):
+    def __init__(self, folder, core=0):
         self.folder = pathlib.Path(folder)
         keys = self.folder / "bench.json"
         if not keys.exists():
@@ -67,7 +64,7 @@ class Parley:
         # 12,000: the 10,000 of the row on idle sockets, and some to ask with.
         command = [PARLEY, "serve", "--listen", f"127.0.0.1:{self.port}", "--data", self.folder, "--log-level", "warning", "--maximum-connections", "12000"]
         began = time.perf_counter()
-        self.process = Process(command + ["--discard"] * discard, self.folder, core)
+        self.process = Process(command, self.folder, core)
         try:
             self.process.until(lambda: answers(self.port), 120, step=0.002)
         except Failed:
@@ -100,6 +97,32 @@ def parley(folder=None, **options):
         server = Parley(folder or stack.enter_context(scratch()), **options)
         stack.callback(server.process.end)
         yield server
+
+
+class Discarding:
+    """Parley's way in, in front of a sink that keeps nothing."""
+
+    def __init__(self, folder):
+        port = free_port()
+        self.process = Process([DISCARD, port], folder)
+        try:
+            self.process.until(lambda: answers(port), 30)
+            said = json.loads(self.process.log.read_text().splitlines()[0])
+        except Exception:
+            self.process.end()
+            raise
+        self.url, self.key = said["url"], said["publicKey"]
+        self.page_headers = ["--header", f"Origin: {self.url}"]
+
+
+@contextlib.contextmanager
+def discarding():
+    with scratch() as folder:
+        server = Discarding(folder)
+        try:
+            yield server
+        finally:
+            server.process.end()
 
 
 @contextlib.contextmanager

@@ -13,8 +13,6 @@ from .processes import LOAD_CORE, Failed, pinned, run
 from .servers import MLflow, Phoenix, ROOT, parley
 
 UNITS = {}
-# What `discarded` answers hold, over HTTP.
-DROPPED = ["--expect", '"dropped"']
 
 
 class Skipped(Exception):
@@ -26,11 +24,6 @@ def unit(name):
         UNITS[name] = measure
         return measure
     return keep
-
-
-def need_discard():
-    if not servers.can_discard():
-        raise Skipped("this `parley serve` has no --discard")
 
 
 # ------------------------------------------------------------------------------------------------------------- durable
@@ -110,12 +103,11 @@ def parley_ack(options, round):
 
 @unit("parley ws discard")
 def parley_ws_discard(options, round):
-    need_discard()
-    with parley(discard=True) as server:
+    with servers.discarding() as server:
         found = loads.frames(server.url, server.process, f"/v1/socket?key={server.key}", *server.page_headers, "--in-flight", options.in_flight,
                              seconds=options.seconds)
-        if found["discarded"] != found["events"]:
-            raise Failed(f"{found['events'] - found['discarded']} events were not answered as dropped: {found['remark']}")
+        if found["named"]:
+            raise Failed(f"{found['named']} events were refused: {found['remark']}")
         return found | {"level": "accepted"}
 
 
@@ -127,10 +119,9 @@ def stock_ws(options, round):
 
 @unit("parley http discard")
 def parley_http_discard(options, round):
-    need_discard()
-    with parley(discard=True) as server:
-        return loads.posts(server.url, server.process, f"/v1/events?key={server.key}", "events", 1, 64, *server.page_headers, *DROPPED,
-                           seconds=options.seconds) | {"level": "accepted"}
+    with servers.discarding() as server:
+        return loads.posts(server.url, server.process, f"/v1/events?key={server.key}", "events", 1, 64, *server.page_headers,
+                           "--expect", '"stored"', seconds=options.seconds) | {"level": "accepted"}
 
 
 @unit("nginx")
@@ -141,11 +132,11 @@ def nginx(options, round):
 
 # ------------------------------------------------------------------------------------------------------------- sockets
 
-def held(url, process, path, headers, count, touch):
+def held(url, process, path, headers, count):
     """Resident bytes a socket, with the sockets open and at rest."""
     time.sleep(1)
     before = process.resident_bytes()
-    holder = subprocess.Popen(pinned([loads.FRAMES, "--hold", "--url", url, "--path", path, "--connections", count, "--touch", int(touch), *headers], LOAD_CORE),
+    holder = subprocess.Popen(pinned([loads.FRAMES, "--hold", "--url", url, "--path", path, "--connections", count, "--touch", 1, *headers], LOAD_CORE),
                               stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         report = json.loads(holder.stdout.readline() or "{}")
@@ -155,7 +146,7 @@ def held(url, process, path, headers, count, touch):
         cpu = process.cpu_seconds()
         resident = process.resident_bytes()
         time.sleep(2)
-        return {"bytes": (resident - before) / count, "sockets": count, "touched": touch, "connectSeconds": report["connectSeconds"],
+        return {"bytes": (resident - before) / count, "sockets": count, "touched": True, "connectSeconds": report["connectSeconds"],
                 "idleCPUShare": (process.cpu_seconds() - cpu) / 2}
     finally:
         holder.stdin.close()
@@ -165,18 +156,18 @@ def held(url, process, path, headers, count, touch):
             holder.kill()
 
 
+# A frame on each socket first, as a page sends one, and no store whose cache would grow with it.
+
 @unit("parley idle")
 def parley_idle(options, round):
-    # A frame on each socket first, as a page sends one, where the store's cache does not grow with it.
-    touch = servers.can_discard()
-    with parley(discard=touch) as server:
-        return held(server.url, server.process, f"/v1/socket?key={server.key}", server.page_headers, options.sockets, touch)
+    with servers.discarding() as server:
+        return held(server.url, server.process, f"/v1/socket?key={server.key}", server.page_headers, options.sockets)
 
 
 @unit("stock idle")
 def stock_idle(options, round):
     with servers.stock() as (url, process):
-        return held(url, process, "/", [], options.sockets, servers.can_discard())
+        return held(url, process, "/", [], options.sockets)
 
 
 def sockets_unit(count):

@@ -18,23 +18,18 @@ public struct KeyText: Sendable, Equatable {
         var random = SystemRandomNumberGenerator()
         let letters = (0..<randomLength[lane]!).map { _ in alphabet.randomElement(using: &random)! }
         let body = prefix(of: lane) + String(decoding: letters, as: UTF8.self)
-        return KeyText(text: body + checksum(of: body), lane: lane)
+        return KeyText(text: body + String(decoding: checksum(of: body.utf8), as: UTF8.self), lane: lane)
     }
 
     /// Reads a key that somebody sent; refuses what can't be one with `malformed_key`.
     public init(reading text: String) throws(Refusal) {
-        let lane: Lane
-        if text.hasPrefix("pk_") {
-            lane = .public
-        } else if text.hasPrefix("sk_") {
-            lane = .secret
-        } else {
+        let bytes = Array(text.utf8)
+        guard let lane = [Lane.public, .secret].first(where: { bytes.starts(with: Self.prefix(of: $0).utf8) }) else {
             throw Refusal(.malformedKey, field: "key", "A key begins with pk_ or sk_.")
         }
-        let body = String(text.dropLast(Self.checksumLength))
-        guard text.utf8.dropFirst(3).allSatisfy({ Self.alphabet.contains($0) }),
-            text.utf8.count == 3 + Self.randomLength[lane]! + Self.checksumLength,
-            Self.checksum(of: body) == text.suffix(Self.checksumLength)
+        guard bytes.count == 3 + Self.randomLength[lane]! + Self.checksumLength,
+            bytes.dropFirst(3).allSatisfy({ (48...57).contains($0) || (65...90).contains($0) || (97...122).contains($0) }),
+            bytes.suffix(Self.checksumLength).elementsEqual(Self.checksum(of: bytes.dropLast(Self.checksumLength)))
         else {
             throw Refusal(.malformedKey, field: "key", "The key's checksum is wrong: a character was lost or changed. Copy it again.")
         }
@@ -48,14 +43,14 @@ public struct KeyText: Sendable, Equatable {
 
     private static func prefix(of lane: Lane) -> String { lane == .public ? "pk_" : "sk_" }
 
-    private static func checksum(of body: String) -> String {
-        var rest = crc32(body.utf8)
-        var letters: [UInt8] = []
-        for _ in 0..<checksumLength {
-            letters.append(alphabet[Int(rest % 62)])
+    private static func checksum(of body: some Sequence<UInt8>) -> [UInt8] {
+        var rest = crc32(body)
+        var letters = [UInt8](repeating: 0, count: checksumLength)
+        for index in letters.indices.reversed() {
+            letters[index] = alphabet[Int(rest % 62)]
             rest /= 62
         }
-        return String(decoding: letters.reversed(), as: UTF8.self)
+        return letters
     }
 
     /// CRC-32 of ISO 3309 (as in gzip); keys are short, so bit by bit will do.

@@ -1,10 +1,12 @@
 public import Events
+import Synchronization
 
 /// Which pages may use a project's public keys. It stops other websites; a script can send any Origin it likes.
 public struct OriginPolicy: Sendable {
     private let patterns: [OriginPattern]
     private let allowsMissing: Bool
     private let allowsNull: Bool
+    private let known = KnownOrigins()
 
     public init(_ settings: Project.Settings) {
         patterns = settings.origins.compactMap { try? OriginPattern($0) }
@@ -21,7 +23,28 @@ public struct OriginPolicy: Sendable {
         }
     }
 
-    public func allows(_ origin: String) -> Bool { patterns.contains { $0.matches(origin) } }
+    public func allows(_ origin: String) -> Bool {
+        if known.contains(origin) { return true }
+        guard patterns.contains(where: { $0.matches(origin) }) else { return false }
+        known.insert(origin)
+        return true
+    }
+}
+
+/// Origins that a list was found to allow: each request and each batch of a socket asks for the same few.
+private final class KnownOrigins: Sendable {
+    /// A wildcard allows any number of them.
+    private static let maximum = 256
+    private let origins = Mutex<Set<String>>([])
+
+    func contains(_ origin: String) -> Bool { origins.withLock { $0.contains(origin) } }
+
+    func insert(_ origin: String) {
+        origins.withLock { origins in
+            if origins.count >= Self.maximum { origins.removeAll() }
+            origins.insert(origin)
+        }
+    }
 }
 
 /// One line of a project's list: an exact origin (RFC 6454), or one whose host begins with `*.`, and `:*` for any port.

@@ -27,7 +27,7 @@ public struct NativeDoor: SocketDoor {
     public func decode(_ request: DoorRequest) throws(Refusal) -> Parcel {
         let (body, contentType, lane) = (request.body, request.contentType, request.lane)
         var parcel: Parcel
-        if contentType?.lowercased().contains("ndjson") == true || contentType?.lowercased().contains("jsonl") == true {
+        if let contentType, contentType != "application/json", Self.isLines(contentType.lowercased()) {
             parcel = Self.parcel(lines: body, lane: lane)
         } else {
             do {
@@ -48,6 +48,8 @@ public struct NativeDoor: SocketDoor {
         }
         return parcel
     }
+
+    private static func isLines(_ contentType: String) -> Bool { contentType.contains("ndjson") || contentType.contains("jsonl") }
 
     static func refusal(of fault: JSONDocument.Fault) -> Refusal {
         switch fault {
