@@ -1,0 +1,119 @@
+import Events
+import Foundation
+import GRDB
+import Logging
+import Synchronization
+import TestKit
+import Testing
+@testable import SQLiteStore
+
+/// What follows the commits, and the writer's hot statements.
+@Suite("Beside the commits")
+struct BackgroundTests {
+    let directory = NSTemporaryDirectory() + "parley-background-" + UUID().uuidString
+    let store: SQLiteStore
+
+    init() throws { store = try SQLiteStore(directory: directory, logger: Logger(label: "test")) }
+
+    private func end() throws {
+        try store.close()
+        try FileManager.default.removeItem(atPath: directory)
+    }
+
+    private func level() async throws -> Int? {
+        try await store.pool.writeWithoutTransaction { try Int.fetchOne($0, sql: "PRAGMA synchronous") }
+    }
+
+    private struct Spoilt: Error {}
+
+    @Test("what can be made again does not wait for the disk, and leaves the level of acks as it was, even when it fails")
+    func derived() async throws {
+        let within = try await store.writeDerived { try Int.fetchOne($0, sql: "PRAGMA synchronous") }
+        #expect(within == 1)
+        #expect(try await level() == 2)
+        await #expect(throws: Spoilt.self) { try await store.writeDerived { _ in throw Spoilt() } }
+        #expect(try await level() == 2)
+        try end()
+    }
+
+    @Test("a commit of events restores the level that was left relaxed")
+    func restored() async throws {
+        let project = try await store.createProject(named: "test", settings: .init())
+        // As if the level could not be set back.
+        try await store.pool.writeWithoutTransaction { db in
+            store.isRelaxed.withLock { $0 = true }
+            try db.execute(sql: "PRAGMA synchronous = NORMAL")
+        }
+        #expect(try await level() == 1)
+        let verdicts = try await store.append([
+            Sample.delivery([Sample.message(Sample.id(1), thread: "t", "hello")], project: project.number)
+        ])
+        #expect(verdicts == [[.stored]])
+        #expect(try await level() == 2)
+        try end()
+    }
+
+    @Test("steps go into the gaps between commits, and are held up for a quarter of a second at most")
+    func gaps() async throws {
+        let traffic = CommitTraffic()
+        #expect(!traffic.isBusy)
+        await traffic.waitForGap()
+        traffic.began()
+        #expect(traffic.isBusy)
+        let clock = ContinuousClock()
+        // A commit without end: the patience is over at some time.
+        #expect(await clock.measure { await traffic.waitForGap() } >= .milliseconds(250))
+        let ending = Task {
+            try await Task.sleep(for: .milliseconds(20))
+            traffic.ended()
+        }
+        await traffic.waitForGap()
+        try await ending.value
+        #expect(traffic.isBusy)
+        try await Task.sleep(for: .milliseconds(150))
+        #expect(!traffic.isBusy)
+        try end()
+    }
+
+    @Test("hot statements keep every kind of value, and say what SQLite says")
+    func hotStatements() async throws {
+        try await store.pool.write { db in
+            try db.execute(sql: "CREATE TEMP TABLE kept (number INTEGER PRIMARY KEY, text TEXT, bytes BLOB, UNIQUE (text))")
+            let insert = HotStatement(try db.makeStatement(sql: "INSERT INTO kept VALUES (?,?,?)"))
+            for (number, text, bytes) in [
+                (1, "", [UInt8]()), (2, "Çok güzel 🎉 " + String(repeating: "x", count: 100), [0, 1, 255]), (3, nil, [7]),
+            ] {
+                insert.bind(number)
+                insert.bind(text)
+                insert.bind(blob: bytes)
+                #expect(try insert.run() == 1)
+            }
+            let rows = try Row.fetchAll(db, sql: "SELECT text, bytes, typeof(text), typeof(bytes) FROM kept ORDER BY number")
+            #expect(rows.map { $0[0] as String? } == ["", "Çok güzel 🎉 " + String(repeating: "x", count: 100), nil])
+            #expect(rows.map { Array($0[1] as Data) } == [[], [0, 1, 255], [7]])
+            #expect(rows.map { $0[2] as String } == ["text", "text", "null"])
+            #expect(rows.map { $0[3] as String } == ["blob", "blob", "blob"])
+
+            insert.bind(4)
+            insert.bind(text: Array("".utf8))
+            insert.bind(blob: [])
+            let failure = #expect(throws: DatabaseError.self) { try insert.run() }
+            #expect(failure?.resultCode == .SQLITE_CONSTRAINT)
+            // What failed is as good as new.
+            insert.bind(4)
+            insert.bind(text: Array("{\"a\":1}".utf8))
+            insert.bind(blob: [])
+            #expect(try insert.run() == 1)
+
+            let select = HotStatement(try db.makeStatement(sql: "SELECT number, text FROM kept WHERE number = ?"))
+            for (number, text) in [(4, "{\"a\":1}"), (3, nil)] {
+                select.bind(number)
+                let found = try select.first { ($0.integer(0), $0.text(1)) }
+                #expect(found?.0 == Int64(number) && found?.1 == text)
+            }
+            select.bind(99)
+            #expect(try select.first { $0.integer(0) } == nil)
+        }
+        try end()
+    }
+}
