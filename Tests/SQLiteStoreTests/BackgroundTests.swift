@@ -53,7 +53,7 @@ struct BackgroundTests {
         try end()
     }
 
-    @Test("steps go into the gaps between commits, and are held up for a quarter of a second at most")
+    @Test("steps go into the gaps between commits, and are held up no longer than nine times a step")
     func gaps() async throws {
         let traffic = CommitTraffic()
         #expect(!traffic.isBusy)
@@ -62,12 +62,12 @@ struct BackgroundTests {
         #expect(traffic.isBusy)
         let clock = ContinuousClock()
         // A commit without end: the patience is over at some time.
-        #expect(await clock.measure { await traffic.waitForGap() } >= .milliseconds(250))
+        #expect(await clock.measure { await traffic.waitForGap(after: .milliseconds(20)) } >= .milliseconds(180))
         let ending = Task {
             try await Task.sleep(for: .milliseconds(20))
             traffic.ended()
         }
-        await traffic.waitForGap()
+        await traffic.waitForGap(after: .milliseconds(20))
         try await ending.value
         #expect(traffic.isBusy)
         try await Task.sleep(for: .milliseconds(150))

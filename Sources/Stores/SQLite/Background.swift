@@ -6,7 +6,12 @@ import Synchronization
 final class CommitTraffic: Sendable {
     private struct State {
         var underWay = 0
+        var lastBegan = ContinuousClock.now
         var lastEnded: ContinuousClock.Instant?
+        /// How much of the time commits were under way, in the stretch before and in the one that began then.
+        var load = 0.0
+        var stretchBegan = ContinuousClock.now
+        var spent = Duration.zero
     }
     private let state = Mutex(State())
 
@@ -14,15 +19,31 @@ final class CommitTraffic: Sendable {
     private static let gap = Duration.milliseconds(1)
     /// So long after a commit others are on their way.
     private static let lull = Duration.milliseconds(100)
+    private static let stretch = Duration.milliseconds(200)
     /// The work beside the commits is never held up longer, however many there are.
-    private static let patience = Duration.milliseconds(250)
+    private static let longestPatience = Duration.milliseconds(250)
+    private static let shortestPatience = Duration.milliseconds(5)
+    /// Where commits leave this much of the time, the work beside them may take a tenth of it even without gaps.
+    private static let saturation = 0.85
 
-    func began() { state.withLock { $0.underWay += 1 } }
+    func began() {
+        state.withLock { state in
+            if state.underWay == 0 { state.lastBegan = .now }
+            state.underWay += 1
+        }
+    }
 
     func ended() {
         state.withLock { state in
+            let now = ContinuousClock.now
             state.underWay -= 1
-            state.lastEnded = .now
+            state.lastEnded = now
+            if state.underWay == 0 { state.spent += now - state.lastBegan }
+            let span = now - state.stretchBegan
+            guard span >= Self.stretch else { return }
+            state.load = state.spent / span
+            state.stretchBegan = now
+            state.spent = .zero
         }
     }
 
@@ -35,9 +56,13 @@ final class CommitTraffic: Sendable {
         instant.map { ContinuousClock.now - $0 < span } ?? false
     }
 
-    /// Returns in a gap between commits, or when none came in a quarter of a second.
-    func waitForGap() async {
-        let deadline = ContinuousClock.now + Self.patience
+    /// Returns in a gap between commits, or when its patience is over: nine times what the last step took, so that a busy writer gives
+    /// a tenth of its time; a quarter of a second where the writer is at its limit.
+    func waitForGap(after step: Duration = .zero) async {
+        let patience =
+            state.withLock { $0.load > Self.saturation }
+            ? Self.longestPatience : min(max(step * 9, Self.shortestPatience), Self.longestPatience)
+        let deadline = ContinuousClock.now + patience
         while !isGap, ContinuousClock.now < deadline, !Task.isCancelled { try? await Task.sleep(for: Self.gap) }
     }
 }
@@ -50,32 +75,42 @@ extension SQLiteStore {
 
     /// Follows the commits with the search index, facts and figures until cancelled.
     ///
-    /// While events keep coming it works in the gaps between their commits, one short step at a time; where there are no gaps, four
-    /// steps a second, so that it is never further behind than the load lasts.
+    /// While events keep coming it works in the gaps between their commits, one short step at a time; where there are none, in a tenth
+    /// of the time, or four steps a second while the writer is at its limit: it is never further behind than the load lasts.
     func runFollowers() async throws {
+        var took = Duration.zero
         while !Task.isCancelled {
-            let hasIndexed = await step("search index", Self.indexChunk, indexNext)
-            let hasFollowed = await step("facts", Self.followChunk, followNext)
-            var hasMore = hasIndexed || hasFollowed
-            if !hasFollowed { hasMore = await step("views", (1, 1), { _ in try await self.viewNext() ? 1 : 0 }) || hasMore }
-            if !hasIndexed, !traffic.isBusy, (try? await purgeNext()) == true { continue }
+            let indexing = await step("search index", Self.indexChunk, after: took, indexNext)
+            let following = await step("facts", Self.followChunk, after: indexing.took, followNext)
+            took = following.took
+            var hasMore = indexing.hasMore || following.hasMore
+            if !following.hasMore {
+                let viewing = await step("views", (1, 1), after: took) { _ in try await self.viewNext() ? 1 : 0 }
+                took = viewing.took
+                hasMore = viewing.hasMore || hasMore
+            }
+            if !indexing.hasMore, !traffic.isBusy, (try? await purgeNext()) == true { continue }
             if !hasMore { try? await Task.sleep(for: .milliseconds(200)) }
         }
     }
 
-    /// Takes one step; answers whether there is more to do.
-    private func step(_ name: String, _ chunk: (idle: Int, busy: Int), _ work: (Int) async throws -> Int) async -> Bool {
+    /// Takes one step; answers whether there is more to do, and how long it took.
+    private func step(
+        _ name: String, _ chunk: (idle: Int, busy: Int), after last: Duration, _ work: (Int) async throws -> Int
+    ) async -> (hasMore: Bool, took: Duration) {
         let isBusy = traffic.isBusy
-        if isBusy { await traffic.waitForGap() }
+        if isBusy { await traffic.waitForGap(after: last) }
         let size = isBusy ? chunk.busy : chunk.idle
+        let began = ContinuousClock.now
+        var done = 0
         do {
-            return try await work(size) >= size
+            done = try await work(size)
         } catch is CancellationError {
-            return false
+            done = 0
         } catch {
             logger.warning("what follows the commits could not; trying again", metadata: ["what": "\(name)", "error": "\(error)"])
-            return false
         }
+        return (done >= size, ContinuousClock.now - began)
     }
 
     /// Writes what can be made again from the log, in a transaction that does not wait for the disk.
