@@ -539,6 +539,40 @@ def test_a_thumb_and_why(page, house, judged):
     until("the thumb by key", lambda: [v["thumb"] for v in project.read(f"/v1/messages/{answered}")["message"]["feedback"]["votes"]] == ["up"])
 
 
+def test_an_answer_that_was_asked_for_before_a_vote_leaves_it(page, house, judged):
+    project, answered = judged
+    house.enter(page, project, "t-1", name="Hasty")
+    page.evaluate("""() => {
+        const real = window.fetch;
+        Object.assign(window, { held: 0, isHolding: true });
+        window.fetch = async (...asked) => {
+            const answer = await real(...asked);
+            if (isHolding && new URL(asked[0], location).pathname.endsWith("/v1/threads/t-1")) {
+                held += 1;
+                await new Promise((go) => { window.release = go; });
+            }
+            return answer;
+        };
+    }""")
+    project.send(message(text="And may I keep it?", at=ago(1000)))
+    page.wait_for("() => held > 0")
+    down = thing("button", "Thumb down", within=thing(css=f"[data-message='{answered}']"))
+    pressed = "(what) => eyes.find(what)[0]?.getAttribute('aria-pressed') === 'true'"
+    page.click("button", "Thumb down", within=thing(css=f"[data-message='{answered}']"))
+    page.wait_for(pressed, down)
+    until("the thumb", lambda: [vote["thumb"] for vote in project.read(f"/v1/messages/{answered}")["message"]["feedback"]["votes"]] == ["down"])
+    page.evaluate("""(what) => {
+        window.seen = [];
+        const look = () => { seen.push(eyes.find(what)[0]?.getAttribute("aria-pressed")); setTimeout(look, 4); };
+        isHolding = false;
+        release();
+        look();
+    }""", down)
+    # It came with the answer that is thrown away, and comes again with the next.
+    page.reads("And may I keep it?")
+    assert page.evaluate("() => seen.length > 0 && seen.every((state) => state === 'true')"), page.evaluate("() => [...new Set(seen)]")
+
+
 def test_a_score_waits_for_the_end_and_goes_when_it_goes_on(page, house, judged):
     project, _ = judged
     house.enter(page, project, "t-1", name="Scores")
