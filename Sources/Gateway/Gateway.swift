@@ -10,7 +10,7 @@ import HTTPTypes
 
 /// The way in: sockets and HTTP on one port, bounded bodies, CORS, drain on shutdown. Knows no vendor and no database.
 ///
-/// A request goes key → body → door → ingest → door → answer (`DoorRoute`). A socket does the same in frames, on its
+/// A request goes key → body → door → ingest → door → answer (`DoorHandler`, `DoorRoute`). A socket does the same in frames, on its
 /// event loop, as its session says (`SocketHandler`, `Session`). Everything either of them refuses has a `Reason`, an
 /// answer and a counter.
 public struct Gateway: Sendable {
@@ -59,14 +59,14 @@ public struct Gateway: Sendable {
     ///
     /// - Parameter onRunning: called once with the port it listens on.
     public func service(router: Router<GatewayContext>, onRunning: @escaping @Sendable (Int) async -> Void = { _ in }) -> some Service {
-        let answering = Answering(base: router.buildResponder(), entrances: entrances, counters: counters, methods: methods)
+        let hall = DoorHandler.Hall(entrances: entrances, counters: counters, date: DateHeader(clock: clock))
+        let answering = Answering(base: router.buildResponder(), entrances: hall.entrances, counters: counters, methods: methods)
         let upgrades = upgrades
         let application = Application(
             responder: answering,
             server: HTTPServerBuilder { responder in
                 GatewayChannel(
-                    responder: responder, pace: pace, keepAlive: .seconds(configuration.keepAliveSeconds), upgrades: upgrades,
-                    reception: reception)
+                    responder: responder, hall: hall, pace: pace, upgrades: upgrades, reception: reception)
             },
             configuration: ApplicationConfiguration(
                 address: .hostname(configuration.host, port: configuration.port),
@@ -109,7 +109,8 @@ public struct Gateway: Sendable {
         RequestGuard.Pace(
             head: .milliseconds(Int64(configuration.headerTimeoutSeconds * 1000)),
             idle: .milliseconds(Int64(configuration.bodyIdleSeconds * 1000)),
-            total: .milliseconds(Int64(configuration.bodyTotalSeconds * 1000)))
+            total: .milliseconds(Int64(configuration.bodyTotalSeconds * 1000)),
+            keepAlive: .milliseconds(Int64(configuration.keepAliveSeconds * 1000)))
     }
 
     /// The addresses of the gateway's own routes.

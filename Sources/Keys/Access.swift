@@ -49,6 +49,9 @@ public struct Passage: Sendable {
     public var lane: Lane { key.lane }
     public var opensSeveral: Bool { key.project == nil }
 
+    /// The access to the project that is chosen; nil while it is left to the body.
+    public var ownAccess: Access? { project.map { access(to: $0) } }
+
     func access(to project: Project, text: String? = nil) -> Access {
         var origin: String?
         if case .named(let name) = knockedFrom { origin = name }

@@ -10,6 +10,8 @@ import Synchronization
 public final class KeyRing: Service, Sendable {
     private struct Ring {
         var keys: [[UInt8]: KeyRecord] = [:]
+        /// The texts that opened one of them, so that a text is hashed once and not with each request; never more than there are keys.
+        var digests: [String: [UInt8]] = [:]
         var projects: [ProjectID: (project: Project, origins: OriginPolicy)] = [:]
         var revision = 0
         var storeRevision: Int64 = -1
@@ -77,6 +79,7 @@ public final class KeyRing: Service, Sendable {
             ring.namingKeys = unsealed + ring.namingKeys.filter { !sealed.contains($0.id) }
             ring.projects = Dictionary(uniqueKeysWithValues: projects.map { ($0.number, ($0, OriginPolicy($0.settings))) })
             ring.keys = Dictionary(uniqueKeysWithValues: keys.map { ($0.digest, $0) })
+            ring.digests = [:]
             ring.storeRevision = current
             ring.revision += 1
         }
@@ -100,17 +103,14 @@ public final class KeyRing: Service, Sendable {
 
     private func passage(for knock: Knock) throws(Refusal) -> Passage {
         guard let sent = knock.key, !sent.isEmpty else { throw Refusal(.missingKey, field: "key") }
-        let text = try KeyText(reading: sent)
-        let digest = text.digest
-        let found = ring.withLock { ring in ring.keys[digest].map { ($0, ring.projects) } }
-        guard let (key, projects) = found else { throw Refusal(.unknownKey, field: "key") }
+        guard let (key, own) = try find(sent) else { throw Refusal(.unknownKey, field: "key") }
         if let refusal = refusal(of: key) { throw refusal }
 
-        var entry: (project: Project, origins: OriginPolicy)?
-        if let number = key.project {
-            guard let own = projects[number] else { throw Refusal(.projectUnknown) }
-            entry = own
+        var entry = own
+        if key.project != nil {
+            guard own != nil else { throw Refusal(.projectUnknown) }
         } else if let wanted = knock.project {
+            let projects = ring.withLock { $0.projects }
             guard let named = projects.values.first(where: { $0.project.name == wanted || $0.project.id == wanted }) else {
                 throw Refusal(.projectUnknown, field: "project")
             }
@@ -125,8 +125,22 @@ public final class KeyRing: Service, Sendable {
             if knock.origin != .missing { throw Refusal(.secretKeyInBrowser, field: "key") }
         }
         return Passage(
-            key: key, text: text.text, project: entry?.project, knockedFrom: knock.origin, mayLackOrigin: knock.mayLackOrigin,
+            key: key, text: sent, project: entry?.project, knockedFrom: knock.origin, mayLackOrigin: knock.mayLackOrigin,
             address: AddressBlock(knock.address))
+    }
+
+    /// The record of a key's text, with its project where it has one.
+    private func find(_ text: String) throws(Refusal) -> (key: KeyRecord, own: (project: Project, origins: OriginPolicy)?)? {
+        func record(_ digest: [UInt8], in ring: Ring) -> (key: KeyRecord, own: (project: Project, origins: OriginPolicy)?)? {
+            ring.keys[digest].map { key in (key, key.project.flatMap { ring.projects[$0] }) }
+        }
+        if let known = ring.withLock({ ring in ring.digests[text].flatMap { record($0, in: ring) } }) { return known }
+        let digest = try KeyText(reading: text).digest
+        return ring.withLock { ring in
+            let found = record(digest, in: ring)
+            if found != nil { ring.digests[text] = digest }
+            return found
+        }
     }
 
     /// The access to what an item of a body is meant for. P-KEY-6: only a key of several projects lets a body choose among them; a

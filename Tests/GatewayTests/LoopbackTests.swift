@@ -1,4 +1,5 @@
 import Events
+import Foundation
 import Hummingbird
 import Ingest
 import Keys
@@ -114,6 +115,80 @@ import Testing
                 #expect(try await talk.hear("/docs/reasons#method_not_allowed").contains("POST, OPTIONS"))
                 try await talk.say("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
                 try await talk.hear("ok\n")
+            }
+        }
+    }
+
+    @Test("requests sent before the answers are answered in their order, whoever answers them")
+    func pipelined() async throws {
+        try await withGateway { gateway in
+            try await RawClient.connect(to: gateway.port) { talk in
+                func post(_ ids: Int, extra: String = "") -> String {
+                    let body = (0..<ids).map { "0197aaaa-bbbb-7ccc-8ddd-eeeeffff000\($0)" }.joined(separator: "\n")
+                    return
+                        "POST /events?key=\(gateway.publicKey) HTTP/1.1\r\nHost: x\r\n\(extra)Content-Length: \(body.utf8.count)\r\n\r\n\(body)"
+                }
+                let health = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+                let preflight = "OPTIONS /events HTTP/1.1\r\nHost: x\r\nOrigin: https://shop.example\r\n\r\n"
+                let wrongKey = "POST /events?key=pk_no HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nGET "
+                let wrongMethod = "DELETE /events HTTP/1.1\r\nHost: x\r\n\r\n"
+                let all =
+                    post(1) + health + post(2) + preflight + post(3) + wrongKey + post(4) + wrongMethod + health + post(5)
+                    + post(1, extra: "Connection: close\r\n") + post(2)
+                // In pieces that end anywhere.
+                var rest = Substring(all)
+                while !rest.isEmpty {
+                    try await talk.say(String(rest.prefix(61)))
+                    rest = rest.dropFirst(61)
+                }
+                let answers = try await talk.hearTheEnd()
+                let statuses = answers.components(separatedBy: "HTTP/1.1 ").dropFirst().map { $0.prefix(3) }
+                try #require(statuses == ["200", "200", "200", "204", "200", "401", "200", "405", "200", "200", "200"], "\(answers)")
+                let bodies = answers.components(separatedBy: "HTTP/1.1 ").dropFirst().map { $0.components(separatedBy: "\r\n\r\n").last! }
+                let stored = { (count: Int) in Array(repeating: "stored", count: count).joined(separator: " ") }
+                #expect([0, 2, 4, 6, 9, 10].map { bodies[$0] } == [1, 2, 3, 4, 5, 1].map(stored))
+                #expect(bodies[1] == "ok\n" && bodies[8] == "ok\n")
+            }
+        }
+    }
+
+    @Test("what is no HTTP behind a request costs that request nothing")
+    func junkBehind() async throws {
+        try await withGateway { gateway in
+            let post =
+                "POST /events?key=\(gateway.publicKey) HTTP/1.1\r\nHost: x\r\nContent-Length: 36\r\n\r\n0197aaaa-bbbb-7ccc-8ddd-eeeeffff0001"
+            for first in [post, post + post, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n" + post] {
+                try await RawClient.connect(to: gateway.port) { talk in
+                    try await talk.say(first + "nonsense\r\n\r\n")
+                    let answers = try await talk.hearTheEnd()
+                    let statuses = answers.components(separatedBy: "HTTP/1.1 ").dropFirst().map { $0.prefix(3) }
+                    #expect(statuses.dropLast().allSatisfy { $0 == "200" } && statuses.last == "400", "\(answers)")
+                    #expect(statuses.count == first.components(separatedBy: " HTTP/1.1").count)
+                }
+            }
+            // A chunk that has no size.
+            try await RawClient.connect(to: gateway.port) { talk in
+                try await talk.say(
+                    "POST /events?key=\(gateway.publicKey) HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n0197\r\nzz\r\n")
+                #expect(try await talk.hearTheEnd().contains("body_incomplete"))
+            }
+        }
+    }
+
+    @Test("a connection that rests too long is closed, one that is used is not")
+    func keepAlive() async throws {
+        try await withGateway(keepAliveSeconds: 1) { gateway in
+            try await RawClient.connect(to: gateway.port) { talk in
+                let started = ContinuousClock.now
+                for _ in 0..<15 {
+                    try await talk.say(
+                        "POST /events?key=\(gateway.publicKey) HTTP/1.1\r\nHost: x\r\nContent-Length: 36\r\n\r\n0197aaaa-bbbb-7ccc-8ddd-eeeeffff0001"
+                    )
+                    try await talk.hear("\r\n\r\nstored")
+                    try await Task.sleep(for: .milliseconds(100))
+                }
+                #expect(ContinuousClock.now - started > .seconds(1))
+                #expect(try await talk.hearTheEnd() == "")
             }
         }
     }
@@ -250,7 +325,7 @@ private struct Running: Sendable {
     var secretKey: String { control.secretKey.text }
 }
 
-private func withGateway(_ body: @escaping @Sendable (Running) async throws -> Void) async throws {
+private func withGateway(keepAliveSeconds: Double = 75, _ body: @escaping @Sendable (Running) async throws -> Void) async throws {
     var logger = Logger(label: "test")
     logger.logLevel = .error
     let control = MemoryControl()
@@ -261,6 +336,7 @@ private func withGateway(_ body: @escaping @Sendable (Running) async throws -> V
     configuration.port = 0
     configuration.headerTimeoutSeconds = 0.3
     configuration.bodyIdleSeconds = 0.3
+    configuration.keepAliveSeconds = keepAliveSeconds
     configuration.drainSeconds = 3
     let gateway = Gateway(
         doors: [PlainDoor()], ingest: Ingest(keys: keys, commits: commits), keys: keys, configuration: configuration, logger: logger)

@@ -96,7 +96,7 @@ public struct DoorRequest: Sendable {
     public var project: String?
     /// The segments that stand for `{name}` in the entrance's path, percent-decoded.
     public var parameters: [String: String]
-    /// The query's values, decoded; of two with one name the first.
+    /// The query's values, decoded, of two with one name the first; empty where the entrance does not ask.
     public var query: [String: String]
     public var contentType: String?
     public var body: [UInt8]

@@ -1,50 +1,47 @@
 import Events
-import Hummingbird
 import NIOCore
 
 /// Collects a body into memory, inflating it as it comes, and never more of it than its lane allows.
 ///
-/// The pace is `RequestGuard`'s business: it ends a stalled body with `BodyTimeout`.
-struct BodyReader: Sendable {
+/// A class, so that a body is appended to in place whoever holds it. The pace is `RequestGuard`'s business: it ends a stalled body with `BodyTimeout`.
+final class BodyReader {
     /// In bytes, before and after decompression.
-    let limit: Int
-    let encoding: ContentEncoding
+    private let limit: Int
+    private let declared: Int?
+    private let inflater: Inflater?
+    private var plain: [UInt8] = []
+    private var received = 0
 
-    /// - Parameter declared: the Content-Length, where there is one.
-    func read(_ body: RequestBody, declared: Int?) async throws(Refusal) -> [UInt8] {
-        if let declared, declared > limit { throw tooLarge }
-        var plain: [UInt8] = []
-        let inflater = encoding == .identity ? nil : Inflater(encoding, limit: limit)
-        // A Content-Length is only a promise: it reserves no more than a small body's worth.
-        if inflater == nil, let declared { plain.reserveCapacity(min(declared, 64 * 1024)) }
-        var received = 0
-        var pieces = body.makeAsyncIterator()
-        while let piece = try await next(&pieces) {
-            received += piece.readableBytes
-            guard received <= limit else { throw tooLarge }
-            if let inflater {
-                try inflate(piece, into: inflater)
-            } else {
-                plain.append(contentsOf: piece.readableBytesView)
-            }
+    /// - Parameter declared: the Content-Length, where there is one. A body that says it is too large is refused unread.
+    init(limit: Int, encoding: ContentEncoding, declared: Int?) throws(Refusal) {
+        self.limit = limit
+        self.declared = declared
+        inflater = encoding == .identity ? nil : Inflater(encoding, limit: limit)
+        if let declared {
+            guard declared <= limit else { throw tooLarge }
+            // A Content-Length is only a promise: it reserves no more than a small body's worth.
+            if inflater == nil { plain.reserveCapacity(min(declared, 64 * 1024)) }
         }
+    }
+
+    func append(_ piece: ByteBuffer) throws(Refusal) {
+        received += piece.readableBytes
+        guard received <= limit else { throw tooLarge }
+        if let inflater {
+            try inflate(piece, into: inflater)
+        } else {
+            plain.append(contentsOf: piece.readableBytesView)
+        }
+    }
+
+    /// The body, once all of it was appended.
+    func finish() throws(Refusal) -> [UInt8] {
         if let declared, received < declared { throw Refusal(.bodyIncomplete) }
         guard let inflater else { return plain }
         return received == 0 ? [] : try inflater.finish()
     }
 
     private var tooLarge: Refusal { Refusal(.bodyTooLarge, "A body here may have \(limit) bytes, counted after decompression.") }
-
-    private func next(_ pieces: inout RequestBody.AsyncIterator) async throws(Refusal) -> ByteBuffer? {
-        do {
-            return try await pieces.next()
-        } catch is BodyTimeout {
-            throw Refusal(.bodyTimeout)
-        } catch {
-            // The connection ended, or what followed was not HTTP.
-            throw Refusal(.bodyIncomplete)
-        }
-    }
 
     private func inflate(_ piece: ByteBuffer, into inflater: Inflater) throws(Refusal) {
         let outcome: Result<Void, Refusal> = piece.withUnsafeReadableBytes { bytes in

@@ -1,7 +1,6 @@
 import Events
-import HTTPTypes
-import Hummingbird
 import Keys
+import NIOHTTP1
 
 /// What browsers are told about origins (Fetch standard, section 3.2).
 ///
@@ -13,28 +12,26 @@ enum CORS {
     static let exposedHeaders = "Retry-After, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, Date"
 
     /// Added to every answer of an entrance, refusals too: a developer must be able to read why.
-    static func expose(_ response: inout Response, to origin: Knock.Origin) {
-        response.headers[.vary] = "Origin"
+    static func expose(_ headers: inout HTTPHeaders, to origin: Knock.Origin) {
+        headers.add(name: "Vary", value: "Origin")
         guard let named = name(of: origin) else { return }
-        response.headers[.accessControlAllowOrigin] = named
-        response.headers[.accessControlAllowCredentials] = "true"
-        response.headers[.accessControlExposeHeaders] = exposedHeaders
+        headers.add(name: "Access-Control-Allow-Origin", value: named)
+        headers.add(name: "Access-Control-Allow-Credentials", value: "true")
+        headers.add(name: "Access-Control-Expose-Headers", value: exposedHeaders)
     }
 
-    /// The answer to an OPTIONS request. It carries no key, so any project that allows the origin will do.
-    static func preflight(origin: Knock.Origin, requestedHeaders: String?, methods: [String], isAllowed: (String) -> Bool) -> Response {
-        var response = Response(status: .noContent)
-        response.headers[.vary] = "Origin"
-        response.headers[.allow] = (methods + ["OPTIONS"]).joined(separator: ", ")
-        guard let named = name(of: origin), isAllowed(named) else { return response }
-        response.headers[.accessControlAllowOrigin] = named
-        response.headers[.accessControlAllowCredentials] = "true"
-        response.headers[.accessControlAllowMethods] = methods.joined(separator: ", ")
+    /// The headers that answer an OPTIONS request. It carries no key, so any project that allows the origin will do.
+    static func preflight(origin: Knock.Origin, requestedHeaders: String?, methods: [String], isAllowed: (String) -> Bool) -> HTTPHeaders {
+        var headers: HTTPHeaders = ["Vary": "Origin", "Allow": (methods + ["OPTIONS"]).joined(separator: ", ")]
+        guard let named = name(of: origin), isAllowed(named) else { return headers }
+        headers.add(name: "Access-Control-Allow-Origin", value: named)
+        headers.add(name: "Access-Control-Allow-Credentials", value: "true")
+        headers.add(name: "Access-Control-Allow-Methods", value: methods.joined(separator: ", "))
         let wanted = Set((requestedHeaders ?? "").split(separator: ",").map { $0.filter { $0 != " " }.lowercased() })
         let granted = requestHeaders.filter { wanted.contains($0.lowercased()) }
-        if !granted.isEmpty { response.headers[.accessControlAllowHeaders] = granted.joined(separator: ", ") }
-        response.headers[.accessControlMaxAge] = "86400"  // a day; Chromium caps it at two hours
-        return response
+        if !granted.isEmpty { headers.add(name: "Access-Control-Allow-Headers", value: granted.joined(separator: ", ")) }
+        headers.add(name: "Access-Control-Max-Age", value: "86400")  // a day; Chromium caps it at two hours
+        return headers
     }
 
     /// The origin as it came. A header that could not be one of a browser's is not repeated.

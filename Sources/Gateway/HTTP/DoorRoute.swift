@@ -1,11 +1,14 @@
 import Events
-import HTTPTypes
-import Hummingbird
 import Ingest
 import Keys
+import NIOCore
+import NIOHTTP1
 
 /// One entrance of one door over HTTP: key, body, parcel, verdicts, reply.
-struct DoorRoute: Sendable {
+///
+/// It is called on event loops: what may take long (large bodies, questions, projects that the body names) goes on in a task, the rest
+/// waits for nothing but the commit.
+final class DoorRoute: Sendable {
     let door: any Door
     let entrance: Entrance
     let ingest: Ingest
@@ -15,41 +18,123 @@ struct DoorRoute: Sendable {
     let clock: WallClock
     let counters: Counters
 
+    /// Larger bodies are read beside the event loop, which other connections wait for: a hundred messages take it half a millisecond.
+    private static let quickBodyBytes = 128 * 1024
+
+    init(
+        door: any Door, entrance: Entrance, ingest: Ingest, keys: KeyRing, desk: @escaping Gateway.DeskMaker, addresses: ClientAddress,
+        clock: WallClock, counters: Counters
+    ) {
+        self.door = door
+        self.entrance = entrance
+        self.ingest = ingest
+        self.keys = keys
+        self.desk = desk
+        self.addresses = addresses
+        self.clock = clock
+        self.counters = counters
+    }
+
+    /// A request whose head was read: who knocks is settled, the body may still be to come.
+    struct Visit {
+        fileprivate(set) var caller: Caller
+        fileprivate(set) var asked: DoorRequest
+        /// nil where a body is not looked at.
+        fileprivate(set) var body: BodyReader?
+    }
+
+    /// Who a reply goes to.
+    struct Caller: Sendable {
+        fileprivate var origin: Knock.Origin
+        /// nil at an entrance that needs no key.
+        fileprivate var passage: Passage?
+        var contentType: String?
+    }
+
+    /// What a request comes to.
+    struct Answer: Sendable {
+        var status: HTTPResponseStatus
+        var headers: HTTPHeaders
+        var body: [UInt8]
+    }
+
+    enum Entry {
+        case visit(Visit)
+        case answer(Answer)
+    }
+
     /// The answer to a preflight for a path with these methods.
-    func preflight(_ request: Request, methods: [Entrance.Method]) -> Response {
-        CORS.preflight(
-            origin: Knock.Origin(header: request.headers[.origin]), requestedHeaders: request.headers[.accessControlRequestHeaders],
+    func preflight(_ head: HTTPRequestHead, methods: [Entrance.Method]) -> Answer {
+        let headers = CORS.preflight(
+            origin: Knock.Origin(header: head.headers.first(name: "Origin")),
+            requestedHeaders: head.headers.first(name: "Access-Control-Request-Headers"),
             methods: methods.map(\.rawValue), isAllowed: keys.allowsSomewhere(origin:))
+        return Answer(status: .noContent, headers: headers, body: [])
     }
 
-    func respond(to request: Request, parameters: [String: String], peer: String) async -> Response {
+    /// P-KEY-1: who knocks and in which lane is settled before a byte of the body is read.
+    func enter(_ head: HTTPRequestHead, parameters: [String: String], peer: String) -> Entry {
         let knock = Knock(
-            KnockHeaders(request.head), peer: peer, addresses: addresses, places: entrance.keyPlaces, mayLackOrigin: entrance.servesBackends
-        )
-        let contentType = request.headers[.contentType]
-        var reply: Reply
-        var quotaOf: Access?
-        // P-KEY-1: who knocks and in which lane is settled before a byte of the body is read.
-        switch admit(knock) {
-        case .failure(let refusal):
-            reply = refuse(refusal, contentType)
-        case .success(let passage):
-            reply = await take(request, parameters: parameters, contentType: contentType, from: passage)
-            if let passage, let project = passage.project { quotaOf = await access(of: passage, in: project) }
+            KnockHeaders(head), peer: peer, addresses: addresses, places: entrance.keyPlaces, mayLackOrigin: entrance.servesBackends)
+        var caller = Caller(origin: knock.origin, passage: nil, contentType: head.headers.first(name: "Content-Type"))
+        do throws(Refusal) {
+            caller.passage = try admit(knock).get()
+            let passage = caller.passage
+            let asked = DoorRequest(
+                entrance: entrance, lane: passage?.lane ?? .public, project: passage.flatMap { $0.opensSeveral ? nil : $0.project?.name },
+                parameters: parameters, query: entrance.asks ? QueryText(QueryText.behindQuestionMark(head.uri)).values : [:],
+                contentType: caller.contentType, receivedAt: clock.now())
+            let body = entrance.method == .get ? nil : try reader(of: head, in: asked.lane)
+            return .visit(Visit(caller: caller, asked: asked, body: body))
+        } catch {
+            return .answer(refused(error, caller))
         }
-        var response = Response(reply)
-        if response.status == .unauthorized { response.headers[.wwwAuthenticate] = "Bearer" }
-        if let quotaOf { addQuota(of: quotaOf, to: &response) }
-        if reply.isReadableByPages { CORS.expose(&response, to: knock.origin) }
-        return response
     }
 
-    private func access(of passage: Passage, in project: Project) async -> Access? {
-        guard passage.lane == .public else { return nil }
-        return try? await keys.access(by: passage, to: .own).get()
+    /// The next piece of a body; the answer, when it is one too many.
+    func append(_ piece: ByteBuffer, to visit: Visit) -> Answer? {
+        do throws(Refusal) { try visit.body?.append(piece) } catch { return refused(error, visit.caller) }
+        return nil
     }
 
-    /// nil: an entrance that needs no key.
+    /// Answers a visit whose body is whole, or that has none. `done` is called on the loop, once, and never before this returns.
+    func answer(_ visit: consuming Visit, on loop: any EventLoop, _ done: @escaping @Sendable (Answer) -> Void) {
+        let caller = visit.caller
+        var asked = visit.asked
+        do throws(Refusal) {
+            if let body = visit.body {
+                asked.body = try body.finish()
+                counters.count(bytes: asked.body.count, over: entrance.transport)
+            }
+            asked.receivedAt = clock.now()
+            let isQuick = !entrance.asks && asked.body.count <= Self.quickBodyBytes
+            guard isQuick else { return goOn(loop, done) { [asked] in await self.take(asked, from: caller) } }
+            let parcel = try read(asked, from: caller)
+            guard let access = caller.passage?.ownAccess, parcel.destinations.allSatisfy({ $0 == .own }), !isNamed(parcel) else {
+                return goOn(loop, done) { [asked] in await self.take(parcel, asked, from: caller) }
+            }
+            ingest.accept(parcel, from: access, over: entrance.transport, receivedAt: asked.receivedAt) { [asked] verdicts in
+                loop.execute { done(self.answer(to: verdicts, of: parcel, asked, caller)) }
+            }
+        } catch {
+            loop.execute { [refusal = error] in done(self.refused(refusal, caller)) }
+        }
+    }
+
+    /// The answer to a body that broke off.
+    func abandon(_ visit: consuming Visit, _ refusal: Refusal) -> Answer { refused(refusal, visit.caller) }
+
+    private func goOn(
+        _ loop: any EventLoop, _ done: @escaping @Sendable (Answer) -> Void, _ answer: @escaping @Sendable () async -> Answer
+    ) {
+        Task {
+            let answer = await answer()
+            loop.execute { done(answer) }
+        }
+    }
+
+    // MARK: the way in
+
     private func admit(_ knock: Knock) -> Result<Passage?, Refusal> {
         if entrance.isOpen { return .success(nil) }
         return keys.admit(knock).flatMap { passage in
@@ -58,30 +143,39 @@ struct DoorRoute: Sendable {
         }
     }
 
-    private func take(_ request: Request, parameters: [String: String], contentType: String?, from passage: Passage?) async -> Reply {
+    private func reader(of head: HTTPRequestHead, in lane: Lane) throws(Refusal) -> BodyReader {
+        let codings = head.headers["Content-Encoding"]
+        guard codings.count <= 1, let encoding = ContentEncoding(header: codings.first) else { throw Refusal(.unsupportedEncoding) }
+        return try BodyReader(
+            limit: entrance.bodyLimit(for: lane), encoding: encoding,
+            declared: head.headers.first(name: "Content-Length").flatMap { Int($0) })
+    }
+
+    /// Reads and answers a question or a large body.
+    private func take(_ asked: DoorRequest, from caller: Caller) async -> Answer {
         do throws(Refusal) {
-            var asked = DoorRequest(
-                entrance: entrance, lane: passage?.lane ?? .public, project: passage.flatMap { $0.opensSeveral ? nil : $0.project?.name },
-                parameters: parameters, query: QueryText(QueryText.behindQuestionMark(request.head.path ?? "")).values,
-                contentType: contentType, receivedAt: clock.now())
-            if entrance.method != .get { asked.body = try await body(of: request, in: asked.lane) }
-            asked.receivedAt = clock.now()
-            if entrance.asks {
-                guard let door = door as? any AskingDoor else { throw Refusal(.internal) }
-                return try await door.answer(asked, at: desk(passage, entrance.transport))
-            }
-            let parcel = try door.decode(asked)
-            if parcel.destinations.isEmpty, let passage, passage.project == nil { throw Refusal(.projectRequired, field: "project") }
-            let verdicts = await deliver(parcel, from: passage, receivedAt: asked.receivedAt)
-            counters.count(verdicts)
-            return door.reply(to: verdicts, of: parcel, for: asked).raised(by: verdicts)
+            guard entrance.asks else { return await take(try read(asked, from: caller), asked, from: caller) }
+            guard let door = door as? any AskingDoor else { throw Refusal(.internal) }
+            return framed(try await door.answer(asked, at: desk(caller.passage, entrance.transport)), caller)
         } catch {
-            if !entrance.asks, let passage, case .success(let access) = await keys.access(by: passage, to: .own) {
-                ingest.book(error, from: access, over: entrance.transport, receivedAt: clock.now())
-            }
-            return refuse(error, contentType)
+            return refused(error, caller)
         }
     }
+
+    private func read(_ asked: DoorRequest, from caller: Caller) throws(Refusal) -> Parcel {
+        let parcel = try door.decode(asked)
+        if parcel.destinations.isEmpty, let passage = caller.passage, passage.project == nil {
+            throw Refusal(.projectRequired, field: "project")
+        }
+        return parcel
+    }
+
+    private func take(_ parcel: Parcel, _ asked: DoorRequest, from caller: Caller) async -> Answer {
+        answer(to: await deliver(parcel, from: caller.passage, receivedAt: asked.receivedAt), of: parcel, asked, caller)
+    }
+
+    /// Whether its IDs are names that its key made, which has to be noted first.
+    private func isNamed(_ parcel: Parcel) -> Bool { door.idScheme != nil && parcel.usesSchemeNames }
 
     /// Hands a parcel on, to each project its part; the verdicts come back in the parcel's order.
     private func deliver(_ parcel: Parcel, from passage: Passage?, receivedAt: Timestamp) async -> [Verdict] {
@@ -121,25 +215,45 @@ struct DoorRoute: Sendable {
         }
     }
 
-    private func body(of request: Request, in lane: Lane) async throws(Refusal) -> [UInt8] {
-        guard let encoding = ContentEncoding(header: request.headers[.contentEncoding]) else { throw Refusal(.unsupportedEncoding) }
-        let reader = BodyReader(limit: entrance.bodyLimit(for: lane), encoding: encoding)
-        let body = try await reader.read(request.body, declared: request.headers[.contentLength].flatMap { Int($0) })
-        counters.count(bytes: body.count, over: entrance.transport)
-        return body
+    // MARK: the way out
+
+    private func answer(to verdicts: [Verdict], of parcel: Parcel, _ asked: DoorRequest, _ caller: Caller) -> Answer {
+        counters.count(verdicts)
+        return framed(door.reply(to: verdicts, of: parcel, for: asked).raised(by: verdicts), caller)
     }
 
-    private func refuse(_ refusal: Refusal, _ contentType: String?) -> Reply {
+    /// A body that never became a parcel is booked where its key writes; a knock that was not let in has nowhere to be booked.
+    private func refused(_ refusal: Refusal, _ caller: Caller) -> Answer {
+        if !entrance.asks, let access = caller.passage?.ownAccess {
+            ingest.book(refusal, from: access, over: entrance.transport, receivedAt: clock.now())
+        }
         counters.count(refusal)
-        return door.reply(to: refusal, at: entrance, contentType: contentType)
+        return framed(door.reply(to: refusal, at: entrance, contentType: caller.contentType), caller)
+    }
+
+    private func framed(_ reply: Reply, _ caller: Caller) -> Answer {
+        var headers = HTTPHeaders()
+        headers.reserveCapacity(20)
+        // No body goes with these (RFC 9110, section 15.3.5).
+        if reply.status != 204, reply.status != 304 {
+            headers.add(name: "Content-Type", value: reply.contentType)
+            headers.add(name: "Content-Length", value: String(reply.body.count))
+        }
+        if let seconds = reply.retryAfterSeconds { headers.add(name: "Retry-After", value: String(seconds)) }
+        for (name, value) in reply.headers { headers.replaceOrAdd(name: name, value: value) }
+        if reply.status == 401 { headers.add(name: "WWW-Authenticate", value: "Bearer") }
+        addQuota(of: caller, to: &headers)
+        if reply.isReadableByPages { CORS.expose(&headers, to: caller.origin) }
+        return Answer(status: HTTPResponseStatus(statusCode: reply.status), headers: headers, body: reply.body)
     }
 
     /// draft-ietf-httpapi-ratelimit-headers, in the three-field form that clients read today.
-    private func addQuota(of access: Access, to response: inout Response) {
-        guard let quota = keys.quota(of: access) else { return }
-        response.headers[.rateLimitLimit] = String(quota.limit)
-        response.headers[.rateLimitRemaining] = String(quota.remaining)
-        response.headers[.rateLimitReset] = String(quota.resetSeconds)
+    private func addQuota(of caller: Caller, to headers: inout HTTPHeaders) {
+        guard let passage = caller.passage, passage.lane == .public, let access = passage.ownAccess, let quota = keys.quota(of: access)
+        else { return }
+        headers.add(name: "RateLimit-Limit", value: String(quota.limit))
+        headers.add(name: "RateLimit-Remaining", value: String(quota.remaining))
+        headers.add(name: "RateLimit-Reset", value: String(quota.resetSeconds))
     }
 }
 

@@ -1,6 +1,4 @@
 import Events
-import HTTPTypes
-import Hummingbird
 
 /// Which door's entrance a request's path leads to.
 struct EntranceTable: Sendable {
@@ -17,7 +15,7 @@ struct EntranceTable: Sendable {
     }
 
     /// Paths without parameters, as they are most often called.
-    private var plain: [String: [DoorRoute]] = [:]
+    private var plain: [String: [Match]] = [:]
     /// All of them, by the number of segments.
     private var patterns: [Int: [Pattern]] = [:]
 
@@ -30,14 +28,14 @@ struct EntranceTable: Sendable {
             }
             let literals = segments.count { if case .literal = $0 { true } else { false } }
             patterns[segments.count, default: []].append(Pattern(segments: segments, route: route, literals: literals))
-            if literals == segments.count { plain[path, default: []].append(route) }
+            if literals == segments.count { plain[path, default: []].append(Match(route: route, parameters: [:])) }
         }
     }
 
     /// The entrances of a path, one a method. Paths that match whole go before those that match behind a prefix, and literal segments
     /// before parameters.
     func matches(_ path: String) -> [Match] {
-        if let routes = plain[path] { return routes.map { Match(route: $0, parameters: [:]) } }
+        if let matches = plain[path] { return matches }
         let segments = path.split(separator: "/")
         for length in stride(from: segments.count, to: 0, by: -1) {
             guard let candidates = patterns[length] else { continue }

@@ -1,9 +1,9 @@
 import Events
 import HTTPTypes
-import Hummingbird
 import Keys
+import NIOHTTP1
 
-/// The parts of a request head that say who knocks, from whichever parser they come.
+/// The parts of a request head that say who knocks.
 struct KnockHeaders {
     var authorization: String?
     /// A header's first value, by its name in any case.
@@ -46,12 +46,12 @@ extension Knock {
 }
 
 extension KnockHeaders {
-    init(_ request: HTTPRequest) {
-        let fields = request.headerFields
+    init(_ head: HTTPRequestHead) {
+        let headers = head.headers
         self.init(
-            authorization: fields[.authorization], field: { HTTPField.Name($0).flatMap { fields[$0] } }, origin: fields[.origin],
-            project: fields[.parleyProject], forwarded: fields[values: .forwardedFor],
-            query: QueryText.behindQuestionMark(request.path ?? ""))
+            authorization: headers.first(name: "Authorization"), field: { headers.first(name: $0) },
+            origin: headers.first(name: "Origin"), project: headers.first(name: "Parley-Project"),
+            forwarded: headers["X-Forwarded-For"], query: QueryText.behindQuestionMark(head.uri))
     }
 }
 
@@ -105,11 +105,6 @@ struct QueryText {
 }
 
 extension HTTPField.Name {
-    static let parleyProject = HTTPField.Name("Parley-Project")!
-    static let forwardedFor = HTTPField.Name("X-Forwarded-For")!
-    static let rateLimitLimit = HTTPField.Name("RateLimit-Limit")!
-    static let rateLimitRemaining = HTTPField.Name("RateLimit-Remaining")!
-    static let rateLimitReset = HTTPField.Name("RateLimit-Reset")!
     static let referrerPolicy = HTTPField.Name("Referrer-Policy")!
     static let webSocketVersion = HTTPField.Name("Sec-WebSocket-Version")!
 }

@@ -4,7 +4,8 @@ import NIOHTTP1
 /// A body did not keep the pace it has to.
 struct BodyTimeout: Error {}
 
-/// Watches the requests of one connection: how long heads, bodies and unread answers take, and upgrades that can't be had.
+/// Watches the requests of one connection: how long heads, bodies, unread answers and the pauses in between take, and upgrades that
+/// can't be had.
 ///
 /// A request that is whole within one read costs no timer. A body that stalls ends with `BodyTimeout`, which its reader
 /// answers; the connection is closed behind the answer.
@@ -18,6 +19,8 @@ final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler {
         var head: TimeAmount
         var idle: TimeAmount
         var total: TimeAmount
+        /// Between two requests.
+        var keepAlive: TimeAmount
     }
 
     private enum Phase {
@@ -25,8 +28,10 @@ final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler {
         case body(since: NIODeadline, last: NIODeadline)
         /// Answered before its body was whole: the rest may still arrive, so that the answer is not lost to a reset.
         case lingering(since: NIODeadline)
-        /// Between requests, or a request is being answered.
+        /// A request is being answered, or the connection is at its end.
         case quiet
+        /// Between requests.
+        case resting(since: NIODeadline)
         case timedOut(since: NIODeadline)
     }
 
@@ -36,9 +41,11 @@ final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler {
     private let pace: Pace
     private let upgrades: SocketUpgrades
     private var phase: Phase
-    private var timer: Scheduled<Void>?
+    private var timer: (task: Scheduled<Void>, deadline: NIODeadline)?
     private var unanswered = 0
     private var hasSeenHead = false
+    /// Whether the server is going down: this connection ends with the answers it owes.
+    private var isLast = false
     /// Since when the client has left so much of an answer unread that no more is written.
     private var cloggedSince: NIODeadline?
 
@@ -51,14 +58,14 @@ final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler {
     func handlerAdded(context: ChannelHandlerContext) { schedule(context) }
 
     func handlerRemoved(context: ChannelHandlerContext) {
-        timer?.cancel()
+        timer?.task.cancel()
         timer = nil
     }
 
     func channelInactive(context: ChannelHandlerContext) {
         phase = .quiet
         cloggedSince = nil
-        timer?.cancel()
+        timer?.task.cancel()
         timer = nil
         context.fireChannelInactive()
     }
@@ -78,7 +85,7 @@ final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler {
         case .body:
             if case .body(let since, _) = phase { phase = .body(since: since, last: .now()) }
         case .end:
-            phase = .quiet
+            phase = unanswered == 0 ? .resting(since: .now()) : .quiet
         }
         context.fireChannelRead(data)
     }
@@ -89,7 +96,13 @@ final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler {
     }
 
     func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
-        guard case .end = unwrapOutboundIn(data) else { return context.write(data, promise: promise) }
+        switch unwrapOutboundIn(data) {
+        case .head(var head) where isLast && unanswered == 1 && head.status != .continue:
+            head.headers.replaceOrAdd(name: "Connection", value: "close")
+            return context.write(wrapOutboundOut(.head(head)), promise: promise)
+        case .head, .body: return context.write(data, promise: promise)
+        case .end: break
+        }
         unanswered -= 1
         switch phase {
         case .timedOut:
@@ -100,6 +113,16 @@ final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler {
             phase = .lingering(since: .now())
             context.write(data, promise: promise)
             schedule(context)
+        case .quiet where unanswered == 0:
+            phase = .resting(since: .now())
+            let channel = context.channel
+            if isLast {
+                context.writeAndFlush(data).whenComplete { _ in channel.close(promise: nil) }
+                promise?.succeed()
+            } else {
+                context.write(data, promise: promise)
+                schedule(context)
+            }
         default:
             context.write(data, promise: promise)
         }
@@ -123,7 +146,13 @@ final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler {
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-        if event is ChannelShouldQuiesceEvent, case .firstHead = phase { return context.close(promise: nil) }
+        if event is ChannelShouldQuiesceEvent {
+            isLast = true
+            switch phase {
+            case .firstHead, .resting: return context.close(promise: nil)
+            default: break
+            }
+        }
         context.fireUserInboundEventTriggered(event)
     }
 
@@ -134,6 +163,7 @@ final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler {
         return switch phase {
         case .quiet: nil
         case .firstHead(let since): since + pace.head
+        case .resting(let since): since + pace.keepAlive
         case .body(let since, let last): min(since + pace.total, last + pace.idle)
         case .lingering(let since), .timedOut(let since): since + Self.linger
         }
@@ -141,8 +171,12 @@ final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler {
 
     /// One timer at most; it looks again when it fires, so that a part which arrives moves nothing.
     private func schedule(_ context: ChannelHandlerContext) {
-        guard timer == nil, let deadline else { return }
-        timer = context.eventLoop.assumeIsolated().scheduleTask(deadline: deadline) { self.check(context) }
+        guard let deadline, context.channel.isActive else { return }
+        if let timer {
+            guard deadline < timer.deadline else { return }
+            timer.task.cancel()
+        }
+        timer = (context.eventLoop.assumeIsolated().scheduleTask(deadline: deadline) { self.check(context) }, deadline)
     }
 
     private func check(_ context: ChannelHandlerContext) {
@@ -155,7 +189,7 @@ final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler {
             phase = .timedOut(since: .now())
             context.fireErrorCaught(BodyTimeout())
             schedule(context)
-        case .firstHead, .lingering, .timedOut:
+        case .firstHead, .resting, .lingering, .timedOut:
             phase = .quiet
             context.close(promise: nil)
         case .quiet:

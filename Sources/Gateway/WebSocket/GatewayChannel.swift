@@ -7,7 +7,7 @@ import NIOHTTPTypes
 import NIOHTTPTypesHTTP1
 import NIOWebSocket
 
-/// One accepted connection: HTTP for the router, or a socket once it has upgraded.
+/// One accepted connection: HTTP for the doors and the router, or a socket once it has upgraded.
 struct GatewayChannel: ServerChildChannel, HTTPChannelHandler {
     enum Outcome: Sendable {
         case http(NIOAsyncChannel<HTTPRequestPart, HTTPResponsePart>)
@@ -21,8 +21,8 @@ struct GatewayChannel: ServerChildChannel, HTTPChannelHandler {
     }
 
     let responder: HTTPChannelHandler.Responder
+    let hall: DoorHandler.Hall
     let pace: RequestGuard.Pace
-    let keepAlive: Duration
     let upgrades: SocketUpgrades
     let reception: SocketReception
 
@@ -45,7 +45,7 @@ struct GatewayChannel: ServerChildChannel, HTTPChannelHandler {
             // The guard leaves before the decoder does, which then hands on bytes that are no longer HTTP.
             let upgrade = NIOTypedHTTPServerUpgradeHandler<Outcome>(
                 httpEncoder: encoder, extraHTTPHandlers: [requests, decoder],
-                upgradeConfiguration: .init(upgraders: [upgrader], notUpgradingCompletionHandler: { configureHTTP($0, logger: logger) }))
+                upgradeConfiguration: .init(upgraders: [upgrader], notUpgradingCompletionHandler: configureHTTP))
             try pipeline.addHandlers([encoder, decoder, requests, upgrade])
             return Value(channel: channel, outcome: upgrade.upgradeResultFuture)
         }
@@ -80,10 +80,9 @@ struct GatewayChannel: ServerChildChannel, HTTPChannelHandler {
             })
     }
 
-    private func configureHTTP(_ channel: any Channel, logger: Logger) -> EventLoopFuture<Outcome> {
+    private func configureHTTP(_ channel: any Channel) -> EventLoopFuture<Outcome> {
         channel.eventLoop.makeCompletedFuture {
-            try channel.pipeline.syncOperations.addHandler(HTTP1ToHTTPServerCodec(secure: false))
-            try channel.pipeline.syncOperations.addHandler(HTTPConnectionStateHandler(idleTimeout: keepAlive, logger: logger))
+            try channel.pipeline.syncOperations.addHandlers([DoorHandler(hall: hall), HTTP1ToHTTPServerCodec(secure: false)])
             return .http(
                 try NIOAsyncChannel(wrappingChannelSynchronously: channel, configuration: .init(isOutboundHalfClosureEnabled: true)))
         }

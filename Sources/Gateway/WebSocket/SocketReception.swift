@@ -36,11 +36,7 @@ struct SocketReception: Sendable {
     private func entry(_ head: HTTPRequestHead, door: any SocketDoor, channel: any Channel) -> SocketHandler.Entry {
         let offered = Self.offeredSubprotocols(head)
         guard offered.isEmpty || offered.contains(door.subprotocol) else { return .unsupportedVersion }
-        let headers = KnockHeaders(
-            authorization: head.headers.first(name: "Authorization"), field: { head.headers.first(name: $0) },
-            origin: head.headers.first(name: "Origin"), project: head.headers.first(name: "Parley-Project"),
-            forwarded: head.headers["X-Forwarded-For"], query: QueryText.behindQuestionMark(head.uri))
-        let knock = Knock(headers, peer: channel.remoteAddress?.ipAddress ?? "unknown", addresses: addresses)
+        let knock = Knock(KnockHeaders(head), peer: channel.remoteAddress?.ipAddress ?? "unknown", addresses: addresses)
         switch keys.open(knock) {
         case .success(let access): return .access(access)
         case .failure(let refusal): return .refused(refusal)
