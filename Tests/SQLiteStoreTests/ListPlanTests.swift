@@ -60,7 +60,8 @@ struct ListPlanTests {
             #expect(!walk.contains("TEMP B-TREE"), "\(name): \(walk)")
         }
         let others = try await store.plansForTests(of: [
-            ThreadQuery.matches, SQLiteStore.latestOfEach(), SQLiteStore.countsOfUser, SQLiteStore.votesOfUser,
+            ThreadQuery.matches, ThreadQuery.matchesWithTexts, SQLiteStore.latestOfEach(), SQLiteStore.countsOfUser,
+            SQLiteStore.votesOfUser,
             OverviewReader.conversations, OverviewReader.votes, OverviewReader.counts, Follower.successor, ConversationReader.predecessor,
             ConversationReader.nextItem, Targets.threadOfTurn,
         ])

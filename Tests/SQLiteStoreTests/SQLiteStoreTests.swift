@@ -62,6 +62,47 @@ struct SQLiteStoreTests {
         }
     }
 
+    @Test("what is typed as one is found in a row, and nowhere else")
+    func phrases() async throws {
+        try await withProject { project in
+            let other = try await store.createProject(named: "other", settings: .init())
+            let texts = [
+                "I don't know; order-1234, mail@shop.example", "t don order 1234", "退货我想", "我想退货", "Café-bar", "bar café",
+                "a \u{10F70}b", "\u{E000}p\(other.number.number) refund", "e-mail",
+            ]
+            for (number, text) in texts.enumerated() {
+                _ = try await store.append([
+                    Sample.delivery([Sample.message(Sample.id(number), thread: "\(number)", text)], project: project.number)
+                ])
+            }
+            let blocks = JSONText(trusted: Array(#"[{"type":"text","text":"shipped to"},{"type":"text","text":"B-17"}]"#.utf8))
+            _ = try await store.append([
+                Sample.delivery(
+                    [
+                        Event(
+                            id: Sample.id(20), thread: "20", at: Sample.time(1),
+                            body: .message(.init(role: .user, content: .blocks(blocks))))
+                    ],
+                    project: project.number)
+            ])
+            while try await store.indexNextForTests() > 0 {}
+            func find(_ words: String, in project: Project) async throws -> [String] {
+                var filter = ThreadFilter()
+                filter.words = words
+                return try await store.threads(in: project, matching: filter, limit: 20, after: nil, now: Sample.time(20)).items.map(\.id)
+                    .sorted()
+            }
+            let expected: [(String, [String])] = [
+                ("don't", ["0"]), ("DON'T know", ["0"]), ("order-1234", ["0", "1"]), ("order-123", ["0", "1"]), ("order-12", []),
+                ("mail@shop.example", ["0"]), ("mail@shop", ["0"]), ("example.shop", []), ("想退", ["3"]), ("退货 我想", ["2", "3"]),
+                ("cafe-bar", ["4"]), ("CAFÉ-B", []), ("cafe bar", ["4", "5"]), ("e-mail", ["8"]), ("e-ma", []), ("b-17", ["20"]),
+                ("b-18", []), ("a\u{10F70}b", []), ("\u{E000}p\(project.number.number)", []), ("refund", ["7"]), ("-", []), ("''", []),
+            ]
+            for (words, threads) in expected { #expect(try await find(words, in: project) == threads, "\(words)") }
+            #expect(try await find("refund", in: other) == [])
+        }
+    }
+
     @Test("drops what quarantine has no room for, and says so")
     func quarantineBounds() async throws {
         var configuration = SQLiteStore.Configuration()

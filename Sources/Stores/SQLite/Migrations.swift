@@ -12,6 +12,7 @@ enum Migrations {
             try db.execute(sql: "UPDATE control SET tombstone_key = ?", arguments: [key])
         }
         migrator.registerMigration("4") { try $0.execute(sql: version4) }
+        migrator.registerMigration("5") { try $0.execute(sql: version5) }
         return migrator
     }
 
@@ -224,5 +225,16 @@ enum Migrations {
         DROP INDEX event_beside;
         CREATE INDEX event_beside ON event (project, thread) WHERE thread IS NOT NULL AND (type = 'run' OR type = 'feedback'
             OR type = 'score' OR type = 'thread' OR type = 'identify' OR type = 'client_report');
+        """
+
+    /// The search index no longer says where in a text a word stands. It is made anew beside the commits; until that is done, search
+    /// finds what it has come to.
+    private static let version5 = """
+        DROP TABLE search;
+        CREATE VIRTUAL TABLE search USING fts5 (
+            words, content = '', detail = none, columnsize = 0, tokenize = 'unicode61 remove_diacritics 2');
+        INSERT INTO search (search, rank) VALUES ('automerge', 0);
+        INSERT INTO search (search, rank) VALUES ('crisismerge', 64);
+        UPDATE search_state SET indexed = 0;
         """
 }

@@ -274,17 +274,37 @@ struct ThreadQuery {
         return (sql + " ORDER BY t.last_at DESC, t.number DESC LIMIT ?", arguments + [limit])
     }
 
-    static let matches = """
-        SELECT DISTINCT coalesce(e.thread, (SELECT r.thread FROM run r WHERE r.project = e.project AND r.id = e.id AND e.space = 1)), count(*) OVER ()
-        FROM (SELECT rowid AS sequence FROM search WHERE search MATCH ? ORDER BY rowid DESC LIMIT \(maximumMatches + 1)) m
-        CROSS JOIN event e ON e.sequence = m.sequence WHERE e.project = ?
+    private static let threadOfMatch =
+        "coalesce(e.thread, (SELECT r.thread FROM run r WHERE r.project = e.project AND r.id = e.id AND e.space = 1))"
+    private static let newestMatches = """
+        FROM (SELECT rowid AS hit FROM search WHERE search MATCH ? ORDER BY rowid DESC LIMIT \(maximumMatches + 1)) m
+        CROSS JOIN event e ON e.sequence = m.hit WHERE e.project = ?
         """
+    static let matches = "SELECT DISTINCT \(threadOfMatch), count(*) OVER () \(newestMatches)"
+    /// With the texts, for words that must stand in a row.
+    static let matchesWithTexts = "SELECT \(SearchText.columns), \(threadOfMatch) \(newestMatches)"
 
     /// The threads of the newest messages with these words.
     private static func threads(with words: String, in project: ProjectID, _ db: Database) throws -> (threads: [Int64], isPartial: Bool) {
-        let rows = try Row.fetchAll(
-            db.cachedStatement(sql: matches), arguments: [SearchText.query(words, in: project), project.number])
-        return (rows.compactMap { $0[0] as Int64? }, (rows.first?[1] as Int? ?? 0) > maximumMatches)
+        let sought = SoughtWords(words)
+        let arguments: StatementArguments = [sought.query(in: project), project.number]
+        do {
+            guard !sought.phrases.isEmpty else {
+                let rows = try Row.fetchAll(db.cachedStatement(sql: matches), arguments: arguments)
+                return (rows.compactMap { $0[0] as Int64? }, (rows.first?[1] as Int? ?? 0) > maximumMatches)
+            }
+            var found: Set<Int64> = []
+            var count = 0
+            let rows = try Row.fetchCursor(db.cachedStatement(sql: matchesWithTexts), arguments: arguments)
+            while let row = try rows.next() {
+                count += 1
+                if sought.phrasesOccur(in: SearchText.words(of: row)), let thread = row[row.count - 1] as Int64? { found.insert(thread) }
+            }
+            return (Array(found), count > maximumMatches)
+        } catch let error as DatabaseError where error.message?.contains("phrase queries are not supported") == true {
+            // A letter that SQLite's tables of Unicode don't have yet: it is in no word of the index either.
+            return ([], false)
+        }
     }
 }
 

@@ -1,4 +1,5 @@
 import Events
+import Foundation
 import GRDB
 
 extension SQLiteStore {
@@ -18,11 +19,11 @@ extension SQLiteStore {
             // Another process may have been here in the meantime.
             try db.execute(sql: "UPDATE search_state SET indexed = ? WHERE indexed = ?", arguments: [last[0] as Int64, from])
             guard db.changesCount > 0 else { return rows.count }
-            let insert = try db.cachedStatement(sql: "INSERT INTO search (rowid, scope, words) VALUES (?,?,?)")
+            let insert = try db.cachedStatement(sql: "INSERT INTO search (rowid, words) VALUES (?,?)")
             for row in rows {
                 let text = SearchText.words(of: row)
                 guard !text.isEmpty else { continue }
-                try insert.execute(arguments: [row[0] as Int64, SearchText.scope(ProjectID(row[1])), SearchText.spaced(text)])
+                try insert.execute(arguments: [row[0] as Int64, SearchText.entry(text, in: ProjectID(row[1]))])
             }
             // Merging in proportion keeps every step short; FTS5 left to itself merges rarely and much (FTS5, section 6.8).
             try db.cachedStatement(sql: "INSERT INTO search (search, rank) VALUES ('merge', ?)").execute(arguments: [limit / 2])
@@ -32,6 +33,9 @@ extension SQLiteStore {
 }
 
 /// Text as the search index takes it.
+///
+/// The index knows which rows have a word and not where (FTS5, section 4.4.5, `detail=none`): a fifth of the bytes and half of the work.
+/// What is sought as a phrase is looked for again in the rows that have all of its words (`SoughtWords.phrases`).
 enum SearchText {
     /// The columns `words(of:)` reads, in its order.
     static let columns = """
@@ -55,34 +59,61 @@ enum SearchText {
         else { return }
         let text = words(of: row)
         guard !text.isEmpty else { return }
-        try db.cachedStatement(sql: "INSERT INTO search (search, rowid, scope, words) VALUES ('delete', ?, ?, ?)")
-            .execute(arguments: [sequence, scope(ProjectID(row[1])), spaced(text)])
+        try db.cachedStatement(sql: "INSERT INTO search (search, rowid, words) VALUES ('delete', ?, ?)")
+            .execute(arguments: [sequence, entry(text, in: ProjectID(row[1]))])
     }
 
-    static func scope(_ project: ProjectID) -> String { "p\(project.number)" }
+    /// A letter for private use, which begins the word that stands for a row's project and is taken out of all others.
+    private static let scopeMark: Unicode.Scalar = "\u{E000}"
 
-    /// Words that all must occur, the last as a beginning; within one project. Nothing a person types is syntax.
-    static func query(_ words: String, in project: ProjectID) -> String {
-        let terms =
-            words
-            .split(whereSeparator: \.isWhitespace).filter { $0.contains { $0.isLetter || $0.isNumber } }.prefix(16).map { term in
-                "\"" + spaced(String(term)).replacing("\"", with: " ") + "\""
+    static func scope(_ project: ProjectID) -> String { "\(scopeMark)p\(project.number)" }
+
+    static func entry(_ text: String, in project: ProjectID) -> String { "\(scope(project)) \(spaced(text))" }
+
+    /// A text as a row of words in lower case, without diacritics, with a space in front of, between and behind them: what the tokenizer
+    /// `unicode61` makes of it, so that one row of words stands in another where the index would find a phrase.
+    static func folded(_ text: String) -> String {
+        var bytes: [UInt8] = [UInt8(ascii: " ")]
+        bytes.reserveCapacity(text.utf8.count + 2)
+        func end() { if bytes.last != UInt8(ascii: " ") { bytes.append(UInt8(ascii: " ")) } }
+        if text.utf8.allSatisfy({ $0 < 0x80 }) {
+            for byte in text.utf8 {
+                switch byte {
+                case 0x30...0x39, 0x61...0x7A: bytes.append(byte)
+                case 0x41...0x5A: bytes.append(byte | 0x20)
+                default: end()
+                }
             }
-        // One or two letters begin too many words to gather them while somebody waits: they count as a word of their own.
-        let isBeginning = (terms.last?.unicodeScalars.count ?? 0) >= 5 || terms.last?.utf8.contains { $0 >= 0x80 } == true
-        let matching = terms.isEmpty ? "\"\"" : terms.joined(separator: " AND ") + (isBeginning ? "*" : "")
-        return "scope:\(scope(project)) AND words:(\(matching))"
+        } else {
+            for scalar in spaced(text).folding(options: [.caseInsensitive, .diacriticInsensitive], locale: nil).unicodeScalars {
+                switch scalar.properties.generalCategory {
+                case .uppercaseLetter, .lowercaseLetter, .titlecaseLetter, .modifierLetter, .otherLetter, .decimalNumber, .letterNumber,
+                    .otherNumber, .privateUse:
+                    bytes.append(contentsOf: String(scalar).utf8)
+                default: end()
+                }
+            }
+        }
+        end()
+        return String(decoding: bytes, as: UTF8.self)
     }
 
     /// Ideographs, kana and syllables are set apart, since their scripts put no spaces between words: a run of them is
-    /// then found as a phrase, wherever it begins.
+    /// then found as a phrase, wherever it begins. What would stand for a project is taken out.
     static func spaced(_ text: String) -> String {
         // All of them take three bytes or more in UTF-8, and most texts have none of these.
-        guard text.utf8.contains(where: { $0 >= 0xE0 }), text.unicodeScalars.contains(where: isUnspaced) else { return text }
+        guard text.utf8.contains(where: { $0 >= 0xE0 }), text.unicodeScalars.contains(where: { isUnspaced($0) || $0 == scopeMark }) else {
+            return text
+        }
         var spaced = String.UnicodeScalarView()
         for scalar in text.unicodeScalars {
-            guard isUnspaced(scalar) else { spaced.append(scalar); continue }
-            spaced.append(contentsOf: [" ", scalar, " "])
+            if scalar == scopeMark {
+                spaced.append(" ")
+            } else if isUnspaced(scalar) {
+                spaced.append(contentsOf: [" ", scalar, " "])
+            } else {
+                spaced.append(scalar)
+            }
         }
         return String(spaced)
     }
@@ -114,5 +145,42 @@ enum SearchText {
             if let content = json["content"] { collect(content, isText: content.kind == .string) }
         }
         return words
+    }
+}
+
+/// What a person seeks: words that all must occur, the last as a beginning. Nothing that is typed is syntax.
+struct SoughtWords {
+    /// Words by themselves, which the index finds.
+    private var words: [String] = []
+    /// Several words in a row (`e-mail`, a run of ideographs), which the index can't tell from the same words apart.
+    private(set) var phrases: [String] = []
+    private var isBeginning = false
+
+    init(_ text: String) {
+        let terms = text.split(whereSeparator: \.isWhitespace).map { (sent: $0, folded: SearchText.folded(String($0))) }
+            .filter { $0.folded != " " }.prefix(16)
+        for (place, term) in terms.enumerated() {
+            let found = term.folded.split(separator: " ").map(String.init)
+            words += found
+            // One or two letters begin too many words to gather them while somebody waits: they count as a word of their own.
+            let isLast = place == terms.count - 1
+            let begins = isLast && (term.sent.unicodeScalars.count >= 3 || term.sent.utf8.contains { $0 >= 0x80 })
+            if begins { isBeginning = found.count == 1 || found[found.count - 1].utf8.count >= 3 }
+            if found.count > 1 { phrases.append(begins ? String(term.folded.dropLast()) : term.folded) }
+        }
+    }
+
+    /// For `MATCH`, within one project.
+    func query(in project: ProjectID) -> String {
+        // Nothing to seek is not everything.
+        guard !words.isEmpty else { return "\"\"" }
+        return ([SearchText.scope(project)] + words).map { "\"\($0)\"" }.joined(separator: " AND ") + (isBeginning ? "*" : "")
+    }
+
+    /// Whether a text that has all of the words has the phrases too.
+    func phrasesOccur(in text: @autoclosure () -> String) -> Bool {
+        guard !phrases.isEmpty else { return true }
+        let folded = SearchText.folded(text())
+        return phrases.allSatisfy { folded.contains($0) }
     }
 }
