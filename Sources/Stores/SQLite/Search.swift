@@ -102,20 +102,21 @@ enum SearchText {
     /// then found as a phrase, wherever it begins. What would stand for a project is taken out.
     static func spaced(_ text: String) -> String {
         // All of them take three bytes or more in UTF-8, and most texts have none of these.
-        guard text.utf8.contains(where: { $0 >= 0xE0 }), text.unicodeScalars.contains(where: { isUnspaced($0) || $0 == scopeMark }) else {
-            return text
+        guard text.utf8.contains(where: { $0 >= 0xE0 }) else { return text }
+        var spaced: [UInt8] = []
+        spaced.reserveCapacity(text.utf8.count * 3 / 2)
+        var plainFrom = text.startIndex
+        for index in text.unicodeScalars.indices where text.utf8[index] >= 0xE0 {
+            let scalar = text.unicodeScalars[index]
+            guard isUnspaced(scalar) || scalar == scopeMark else { continue }
+            spaced.append(contentsOf: text.utf8[plainFrom..<index])
+            plainFrom = text.unicodeScalars.index(after: index)
+            spaced.append(UInt8(ascii: " "))
+            if scalar != scopeMark { spaced.append(contentsOf: text.utf8[index..<plainFrom]) }
+            spaced.append(UInt8(ascii: " "))
         }
-        var spaced = String.UnicodeScalarView()
-        for scalar in text.unicodeScalars {
-            if scalar == scopeMark {
-                spaced.append(" ")
-            } else if isUnspaced(scalar) {
-                spaced.append(contentsOf: [" ", scalar, " "])
-            } else {
-                spaced.append(scalar)
-            }
-        }
-        return String(spaced)
+        spaced.append(contentsOf: text.utf8[plainFrom...])
+        return String(decoding: spaced, as: UTF8.self)
     }
 
     private static func isUnspaced(_ scalar: Unicode.Scalar) -> Bool {
