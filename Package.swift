@@ -184,6 +184,12 @@ let package = Package(
             ],
             path: "Benchmarks/Discard",
             swiftSettings: strict),
+        .executableTarget(
+            name: "parley-hotpath",
+            dependencies: ["Events", "Ingest", "NativeDoor", "SQLiteStore", .product(name: "Logging", package: "swift-log")],
+            path: "Benchmarks/HotPath",
+            exclude: ["thresholds.json"],
+            swiftSettings: strict),
         .target(name: "TestKit", dependencies: ["Events", "Conversations"], swiftSettings: strict),
 
         // Tests mirror the rooms.

@@ -19,6 +19,7 @@ PARLEY = pathlib.Path(os.environ.get("PARLEY_BIN", ROOT / ".build/release/parley
 PARLEY_LOAD = pathlib.Path(os.environ.get("PARLEY_LOAD_BIN", ROOT / ".build/release/parley-load"))
 DISCARD = pathlib.Path(os.environ.get("PARLEY_DISCARD_BIN", ROOT / ".build/release/parley-discard"))
 STOCK = BUILD / "transport/release/stock-websocket"
+STOCK_HTTP = BUILD / "transport/release/stock-http"
 
 
 @contextlib.contextmanager
@@ -126,10 +127,10 @@ def discarding():
 
 
 @contextlib.contextmanager
-def stock():
+def stock(program=None):
     with scratch() as folder:
         port = free_port()
-        process = Process([STOCK, port], folder)
+        process = Process([program or STOCK, port], folder)
         try:
             process.until(lambda: can_connect(port), 20)
             yield f"http://127.0.0.1:{port}", process

@@ -130,6 +130,12 @@ def nginx(options, round):
         return loads.posts(url, process, "/v1/events", "events", 1, 64, seconds=options.seconds) | {"level": "accepted"}
 
 
+@unit("stock http")
+def stock_http(options, round):
+    with servers.stock(servers.STOCK_HTTP) as (url, process):
+        return loads.posts(url, process, "/v1/events", "events", 1, 64, seconds=options.seconds) | {"level": "accepted"}
+
+
 # ------------------------------------------------------------------------------------------------------------- sockets
 
 def held(url, process, path, headers, count):

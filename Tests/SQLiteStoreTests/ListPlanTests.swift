@@ -62,7 +62,8 @@ struct ListPlanTests {
         let others = try await store.plansForTests(of: [
             ThreadQuery.matches, ThreadQuery.matchesWithTexts, SQLiteStore.latestOfEach(), SQLiteStore.countsOfUser,
             SQLiteStore.votesOfUser,
-            OverviewReader.conversations, OverviewReader.votes, OverviewReader.counts, Follower.successor, ConversationReader.predecessor,
+            OverviewReader.conversations, OverviewReader.votes, OverviewReader.counts, Follower.replies, Follower.subjects, Follower.turned,
+            Follower.places, ConversationReader.predecessor,
             ConversationReader.nextItem, Targets.threadOfTurn,
         ])
         for plan in others {

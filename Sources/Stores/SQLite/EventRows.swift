@@ -61,6 +61,9 @@ enum EventRows {
         return try Row.fetchAll(statement, arguments: [project.number, list(runs)]).map(item)
     }
 
+    /// A list of numbers as the argument of `json_each`.
+    static func list(_ numbers: some Sequence<Int64>) -> String { "[" + numbers.map(String.init).joined(separator: ",") + "]" }
+
     /// A list of texts as the argument of `json_each`.
     static func list(_ texts: some Sequence<String>) -> String {
         var writer = JSONWriter()

@@ -153,29 +153,20 @@ struct Follower {
 
     /// The answers that one of the messages or its runs bears on: itself, what follows it, what replies to it.
     private func settleAnswers() throws {
-        var answers: Set<String> = []
         // A run may have hung under the message of its own ID.
-        for id in messages.union(runs) {
-            let row = try Row.fetchOne(
-                db.cachedStatement(
-                    sql: "SELECT thread, at, role FROM event WHERE project = ? AND id = ? AND space = 0 AND part = x''"),
-                arguments: [project.number, id])
-            answers.formUnion(
-                try String.fetchAll(
-                    db.cachedStatement(sql: "SELECT message FROM reply WHERE project = ? AND question = ?"),
-                    arguments: [project.number, id]))
-            guard let row else {
-                if !runs.contains(id) { try keep([], of: id, thread: nil, among: FactKind.ofAnswers) }
-                continue
+        let touched = messages.union(runs)
+        guard !touched.isEmpty else { return }
+        let list = EventRows.list(touched)
+        var answers = Set(try String.fetchAll(db.cachedStatement(sql: Self.replies), arguments: [project.number, list]))
+        let places = try Row.fetchCursor(db.cachedStatement(sql: Self.places), arguments: [project.number, list])
+        while let row = try places.next() {
+            let id: String = row[0]
+            switch row[1] as Int? {
+            case nil: if !runs.contains(id) { try keep([], of: id, thread: nil, among: FactKind.ofAnswers) }
+            case 1: answers.insert(id)
+            default: break
             }
-            if row[2] as Int == 1 { answers.insert(id) }
-            if let thread: Int64 = row[0],
-                let next = try Row.fetchOne(
-                    db.cachedStatement(sql: Self.successor), arguments: [project.number, thread, row[1] as Int64, id]),
-                next[1] as Int == 1
-            {
-                answers.insert(next[0])
-            }
+            if let next: String = row[2] { answers.insert(next) }
         }
         guard !answers.isEmpty else { return }
         let rows = try Row.fetchAll(
@@ -186,9 +177,14 @@ struct Follower {
                     """), arguments: [project.number, EventRows.list(answers)])
         let items = try rows.map(EventRows.item)
         let confirmations = try reader.confirmations(of: items)
+        // Most have none and get none.
+        let subjects = Set(
+            try String.fetchAll(db.cachedStatement(sql: Self.subjects), arguments: [project.number, EventRows.list(answers)]))
+        let turned = Set(
+            try Int64.fetchAll(db.cachedStatement(sql: Self.turned), arguments: [EventRows.list(Set(items.compactMap(\.thread)))]))
         for item in items {
             guard let thread = item.thread else { continue }
-            if try hasTurns(thread) {
+            if turned.contains(thread) {
                 // A run of another thread may hang under it; what the thread shows is found out anew.
                 try db.cachedStatement(sql: "UPDATE thread SET view = NULL WHERE number = ? AND view IS NOT NULL").execute(arguments: [
                     thread
@@ -201,15 +197,23 @@ struct Follower {
                 case .differs?: [.differs]
                 case nil: []
                 }
+            guard !kinds.isEmpty || subjects.contains(item.event.id) else { continue }
             try keep(kinds, of: item.event.id, thread: thread, among: FactKind.ofAnswers)
         }
     }
 
-    /// What a user or assistant said next.
-    static let successor = """
-        SELECT id, role FROM event INDEXED BY event_item WHERE project = ?1 AND thread = ?2 AND thread IS NOT NULL AND type = 'message'
-            AND \(EventRows.isItem()) AND role IN (0, 1)
-            AND at >= ?3 AND (at > ?3 OR id > ?4) ORDER BY at, id LIMIT 1
+    static let replies = "SELECT r.message FROM json_each(?2) j CROSS JOIN reply r ON r.project = ?1 AND r.question = j.value"
+    static let subjects = "SELECT f.subject FROM json_each(?2) j CROSS JOIN fact f ON f.project = ?1 AND f.subject = j.value"
+    static let turned = "SELECT t.number FROM json_each(?1) j CROSS JOIN thread t ON t.number = j.value WHERE t.turns <> 0"
+
+    /// Of each ID: the role of its message, and the answer that a user or assistant gave next.
+    static let places = """
+        SELECT j.value, e.role, (
+            SELECT CASE n.role WHEN 1 THEN n.id END FROM event n INDEXED BY event_item
+            WHERE n.project = ?1 AND n.thread = e.thread AND n.thread IS NOT NULL AND n.type = 'message'
+                AND \(EventRows.isItem("n.")) AND n.role IN (0, 1) AND n.at >= e.at AND (n.at > e.at OR n.id > e.id)
+            ORDER BY n.at, n.id LIMIT 1)
+        FROM json_each(?2) j LEFT JOIN event e ON e.project = ?1 AND e.id = j.value AND e.space = 0 AND e.part = x''
         """
 
     // MARK: facts
