@@ -103,7 +103,21 @@ def durable_bounds(row):
     ours, floor = row.median("parley ws", "cpu"), row.median("C rows", "cpu")
     if not ours or not floor:
         return ""
-    return f"Of {number(ours)} µs an event, {number(floor)} are what SQLite itself takes to insert its rows and indexes in C ({floor / ours:.0%})."
+    return (f"Of {number(ours)} µs an event, {number(floor)} are what SQLite itself takes to insert its rows and indexes in C ({floor / ours:.0%}). The others: "
+            "reading and admitting (the row with the sink that discards), looking up the thread and what waits for the event, and search and facts, "
+            "which get a tenth of the time at least.")
+
+
+def ack_bounds(row):
+    return ("The disk, while a checkpoint runs beside the commits: it writes and syncs what the WAL has, and the commits of that moment wait for the same disk. "
+            "Single commits: " + f"{number(row.median('parley ack', 'commit'))} ms." if row.has("parley ack") else "")
+
+
+def request_bounds(unit, per):
+    def bounds(row):
+        cpu = row.median(unit, "cpu")
+        return "" if cpu is None else f"The processor: {number(cpu * per)} µs a request of {per} on one core, the commit among them, which is shared by all that arrive within it."
+    return bounds
 
 
 def receivers(row, batch):
@@ -267,16 +281,17 @@ def all_rows(options):
             ours=lambda row: load(row, "parley ws"), theirs=lambda row: "C, 256 events a transaction: " + load(row, "C rows"),
             judged=durable_judged, bounds=durable_bounds, group="ws"),
         Row("ack", "ack at half of the durable maximum, 64 connections", ["parley ack"], "p99 ≤ 10 ms where a commit takes 0.2 ms",
-            ours=ack_ours, theirs=lambda row: f"one row's commit: p50 {number(row.median('parley ack', 'commit'))} ms", judged=ack_judged),
+            ours=ack_ours, theirs=lambda row: f"one row's commit: p50 {number(row.median('parley ack', 'commit'))} ms", judged=ack_judged,
+            bounds=ack_bounds),
         Row("http-1-durable", "HTTP, one event a request, 64 connections", ["parley http 1", "mlflow 1", "phoenix 1"], "≥ 150 × the better one",
             ours=lambda row: load(row, "parley http 1"), theirs=lambda row: "OTLP, " + receivers(row, 1),
-            judged=lambda row: better(row, "parley http 1", 1, 150), needs=("mlflow", "phoenix")),
+            judged=lambda row: better(row, "parley http 1", 1, 150), bounds=request_bounds("parley http 1", 1), needs=("mlflow", "phoenix")),
         Row("http-100-durable", "HTTP, 100 events a request, 8 connections", ["parley http 100", "mlflow 100", "phoenix 100"], "≥ 40 × the better one",
             ours=lambda row: load(row, "parley http 100"), theirs=lambda row: "OTLP, " + receivers(row, 100),
-            judged=lambda row: better(row, "parley http 100", 100, 40), needs=("mlflow", "phoenix"), group="batches"),
+            judged=lambda row: better(row, "parley http 100", 100, 40), bounds=request_bounds("parley http 100", 100), needs=("mlflow", "phoenix"), group="batches"),
         Row("otlp-100-durable", "OTLP door, 100 spans a request, 8 connections", ["parley otlp 100", "mlflow 100", "phoenix 100"], "≥ 20 × the better one",
             ours=lambda row: load(row, "parley otlp 100"), theirs=lambda row: "the same requests: " + receivers(row, 100),
-            judged=lambda row: better(row, "parley otlp 100", 100, 20), needs=("mlflow", "phoenix"), group="batches"),
+            judged=lambda row: better(row, "parley otlp 100", 100, 20), bounds=request_bounds("parley otlp 100", 100), needs=("mlflow", "phoenix"), group="batches"),
         Row("ws-discard", f"WebSocket into a sink that discards, 64 connections, 16 events a batch, {options.in_flight} out", ["parley ws discard", "stock ws"], "≥ 0.6 × NIOWebSocket",
             ours=lambda row: load(row, "parley ws discard"), theirs=lambda row: "a NIOWebSocket handler that unmasks, counts and acks: " + load(row, "stock ws"),
             judged=discard_judged("parley ws discard", "stock ws", .6), bounds=discard_bounds("parley ws discard", "stock ws"), needs=("transport",)),

@@ -177,17 +177,17 @@ import Testing
 
     @Test("a connection that rests too long is closed, one that is used is not")
     func keepAlive() async throws {
-        try await withGateway(keepAliveSeconds: 1) { gateway in
+        try await withGateway(keepAliveSeconds: 3) { gateway in
             try await RawClient.connect(to: gateway.port) { talk in
                 let started = ContinuousClock.now
-                for _ in 0..<15 {
+                for _ in 0..<35 {
                     try await talk.say(
                         "POST /events?key=\(gateway.publicKey) HTTP/1.1\r\nHost: x\r\nContent-Length: 36\r\n\r\n0197aaaa-bbbb-7ccc-8ddd-eeeeffff0001"
                     )
                     try await talk.hear("\r\n\r\nstored")
                     try await Task.sleep(for: .milliseconds(100))
                 }
-                #expect(ContinuousClock.now - started > .seconds(1))
+                #expect(ContinuousClock.now - started > .seconds(3))
                 #expect(try await talk.hearTheEnd() == "")
             }
         }

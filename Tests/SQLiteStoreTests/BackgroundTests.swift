@@ -65,11 +65,14 @@ struct BackgroundTests {
         #expect(await clock.measure { await traffic.waitForGap(after: .milliseconds(20)) } >= .milliseconds(180))
         let ending = Task {
             try await Task.sleep(for: .milliseconds(20))
+            let ended = clock.now
             traffic.ended()
+            return ended
         }
         await traffic.waitForGap(after: .milliseconds(20))
-        try await ending.value
-        #expect(traffic.isBusy)
+        let ended = try await ending.value
+        // A machine that lets us wait here may have let the lull go by.
+        #expect(traffic.isBusy || clock.now - ended > .milliseconds(100))
         try await Task.sleep(for: .milliseconds(150))
         #expect(!traffic.isBusy)
         try end()

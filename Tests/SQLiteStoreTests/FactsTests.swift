@@ -282,6 +282,14 @@ struct FactsTests {
             filter.words = "common"
             let page = try await store.threads(in: project, matching: filter, limit: 50, after: nil, now: Sample.time(9))
             #expect(page.isPartial && page.items.count == 50 && page.items[0].id == "t-50")
+            // What a common word begins is not asked for; what a rare one begins is.
+            filter.words = "comm"
+            #expect(try await store.threads(in: project, matching: filter, limit: 50, after: nil, now: Sample.time(9)).isPartial)
+            filter.words = "rar"
+            #expect(
+                try await store.threads(in: project, matching: filter, limit: 50, after: nil, now: Sample.time(9)).items.map(\.id) == [
+                    "t-0"
+                ])
             filter.words = "rare"
             let rare = try await store.threads(in: project, matching: filter, limit: 50, after: nil, now: Sample.time(9))
             #expect(!rare.isPartial && rare.items.map(\.id) == ["t-0"])

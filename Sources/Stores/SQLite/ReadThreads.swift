@@ -287,8 +287,8 @@ struct ThreadQuery {
     /// The threads of the newest messages with these words.
     private static func threads(with words: String, in project: ProjectID, _ db: Database) throws -> (threads: [Int64], isPartial: Bool) {
         let sought = SoughtWords(words)
-        let arguments: StatementArguments = [sought.query(in: project), project.number]
-        do {
+        func find(asBeginning: Bool) throws -> (threads: [Int64], isPartial: Bool) {
+            let arguments: StatementArguments = [sought.query(in: project, asBeginning: asBeginning), project.number]
             guard !sought.phrases.isEmpty else {
                 let rows = try Row.fetchAll(db.cachedStatement(sql: matches), arguments: arguments)
                 return (rows.compactMap { $0[0] as Int64? }, (rows.first?[1] as Int? ?? 0) > maximumMatches)
@@ -301,6 +301,11 @@ struct ThreadQuery {
                 if sought.phrasesOccur(in: SearchText.words(of: row)), let thread = row[row.count - 1] as Int64? { found.insert(thread) }
             }
             return (Array(found), count > maximumMatches)
+        }
+        do {
+            // Where the words as they stand are in more messages than are looked at, what they begin is not asked for.
+            let found = try find(asBeginning: false)
+            return found.isPartial || !sought.isBeginning ? found : try find(asBeginning: true)
         } catch let error as DatabaseError where error.message?.contains("phrase queries are not supported") == true {
             // A letter that SQLite's tables of Unicode don't have yet: it is in no word of the index either.
             return ([], false)

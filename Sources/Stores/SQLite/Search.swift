@@ -155,7 +155,8 @@ struct SoughtWords {
     private var words: [String] = []
     /// Several words in a row (`e-mail`, a run of ideographs), which the index can't tell from the same words apart.
     private(set) var phrases: [String] = []
-    private var isBeginning = false
+    /// Whether the last word may be the beginning of one.
+    private(set) var isBeginning = false
 
     init(_ text: String) {
         let terms = text.split(whereSeparator: \.isWhitespace).map { (sent: $0, folded: SearchText.folded(String($0))) }
@@ -172,10 +173,12 @@ struct SoughtWords {
     }
 
     /// For `MATCH`, within one project.
-    func query(in project: ProjectID) -> String {
+    /// - Parameter asBeginning: with the words that begin like the last one. All of these are gathered before the first row is found,
+    ///   so that a common beginning takes as long as the index is large.
+    func query(in project: ProjectID, asBeginning: Bool) -> String {
         // Nothing to seek is not everything.
         guard !words.isEmpty else { return "\"\"" }
-        return ([SearchText.scope(project)] + words).map { "\"\($0)\"" }.joined(separator: " AND ") + (isBeginning ? "*" : "")
+        return ([SearchText.scope(project)] + words).map { "\"\($0)\"" }.joined(separator: " AND ") + (asBeginning ? "*" : "")
     }
 
     /// Whether a text that has all of the words has the phrases too.
