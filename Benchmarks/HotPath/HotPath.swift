@@ -8,7 +8,7 @@ import SQLiteStore
 
 /// `parley-hotpath PART BATCHES`: takes so many batches of 16 messages of 600 bytes through a part of their way, and ends.
 ///
-/// It is for counting what a batch costs (`scripts/counts`): the difference between two runs is what the batches of the longer one took,
+/// It is for counting what a batch costs (`scripts/counts.py`): the difference between two runs is what the batches of the longer one took,
 /// without the start. Parts: `decode` reads a socket's frame, `admit` also decides and digests, `ack` writes the answer, `store` also
 /// commits each batch by itself to a new file.
 @main

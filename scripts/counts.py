@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Counts what a batch costs on the hot path, in instructions and allocations, and fails where it costs more than it did.
 
-  scripts/counts             compares with Benchmarks/HotPath/thresholds.json
-  scripts/counts --update    writes that file anew: for a change that is worth its cost, or after one that lowered it
+  scripts/counts.py             compares with Benchmarks/HotPath/thresholds.json
+  scripts/counts.py --update    writes that file anew: for a change that is worth its cost, or after one that lowered it
 
 Counts are Valgrind's (callgrind, dhat) and repeat, unlike times. Each is the difference of two runs of parley-hotpath, so that the
 start does not count. PARLEY_HOTPATH_BIN names the program, a release build; scripts/test builds it.
@@ -67,7 +67,7 @@ def surroundings():
 
 
 def main():
-    parser = argparse.ArgumentParser(prog="scripts/counts", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(prog="scripts/counts.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--update", action="store_true", help="write the thresholds anew")
     options = parser.parse_args()
     program = os.environ.get("PARLEY_HOTPATH_BIN") or ROOT / ".build/release/parley-hotpath"
@@ -93,7 +93,7 @@ def main():
             if found > most * tolerance + 1:
                 failures.append(f"{part}: {found:,} {measure} an event, more than the {most:,} it had.")
             elif found < most * .9 - 1 and tolerance == OWN:
-                print(f"Note: {part} has {found:,} {measure} an event, less than the {most:,} kept: scripts/counts --update keeps that.")
+                print(f"Note: {part} has {found:,} {measure} an event, less than the {most:,} kept: scripts/counts.py --update keeps that.")
     print(*failures, sep="\n")
     sys.exit(1 if failures else 0)
 
