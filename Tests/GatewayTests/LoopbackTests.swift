@@ -152,6 +152,23 @@ import Testing
         }
     }
 
+    @Test("thousands of requests in one go are answered, and behind the last one nothing is")
+    func manyAtOnce() async throws {
+        try await withGateway { gateway in
+            try await RawClient.connect(to: gateway.port) { talk in
+                let post =
+                    "POST /events?key=\(gateway.publicKey) HTTP/1.1\r\nHost: x\r\nContent-Length: 36\r\n\r\n0197aaaa-bbbb-7ccc-8ddd-eeeeffff0001"
+                // The first waits for its commit; the others, which are answered at once, pile up behind it.
+                let refused = "POST /events HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
+                let last = post.replacing("Host: x\r\n", with: "Host: x\r\nConnection: close\r\n")
+                try await talk.say(post + String(repeating: refused, count: 5000) + last + post)
+                let statuses = try await talk.hearTheEnd().components(separatedBy: "HTTP/1.1 ").dropFirst().map { $0.prefix(3) }
+                #expect(statuses.count == 5002 && statuses.first == "200" && statuses.last == "200")
+                #expect(statuses.count { $0 == "401" } == 5000)
+            }
+        }
+    }
+
     @Test("what is no HTTP behind a request costs that request nothing")
     func junkBehind() async throws {
         try await withGateway { gateway in

@@ -45,6 +45,7 @@ final class DoorHandler: ChannelDuplexHandler {
     private var routedUnanswered = 0
     private var held: CircularBuffer<HTTPServerRequestPart> = []
     private var isReadHeld = false
+    private var isResuming = false
     /// What ended the inbound side, until its request has been dealt with.
     private var failure: (any Error)?
     private var peer = "unknown"
@@ -77,6 +78,9 @@ final class DoorHandler: ChannelDuplexHandler {
 
     private func take(_ part: HTTPServerRequestPart, _ context: ChannelHandlerContext) {
         switch (part, inbound) {
+        case (.head, _) where isEnding:
+            // Behind the last answer nothing is heard.
+            inbound = .dropped
         case (.head(let head), _):
             enter(head, context)
         case (.body(let piece), .visit(let visit, let route)):
@@ -147,11 +151,14 @@ final class DoorHandler: ChannelDuplexHandler {
 
     /// Takes what was held back, up to the next request that has to wait.
     private func resume(_ context: ChannelHandlerContext) {
-        guard !held.isEmpty || failure != nil else { return }
+        // What is answered at once comes back here; a loop takes the next of them, or thousands in a row would fill the stack.
+        guard !isResuming, !held.isEmpty || failure != nil else { return }
+        isResuming = true
         while let part = held.first, !mustWait(part) {
             held.removeFirst()
             take(part, context)
         }
+        isResuming = false
         // The router takes what it was handed when a read is complete.
         context.fireChannelReadComplete()
         guard held.isEmpty else { return }
