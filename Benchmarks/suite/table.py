@@ -23,7 +23,7 @@ def machine():
     disk = max((mount for mount in mounts if home.startswith(mount[1].rstrip("/") + "/")), key=lambda mount: len(mount[1]), default=["", "", "unknown"])
     system = dict(line.split("=", 1) for line in pathlib.Path("/etc/os-release").read_text().splitlines() if "=" in line)
     return {"processor": field("/proc/cpuinfo", "model name"), "cores": os.cpu_count(), "memory": f"{int(field('/proc/meminfo', 'MemTotal').split()[0]) / 2**20:.0f} GiB",
-            "kernel": platform.release(), "system": system.get("PRETTY_NAME", "Linux").strip('"'), "filesystem": disk[2]}
+            "kernel": ".".join(platform.release().split("-")[0].split(".")[:2]), "system": system.get("PRETTY_NAME", "Linux").strip('"'), "filesystem": disk[2]}
 
 
 def verdict(met):
