@@ -69,6 +69,7 @@ struct SQLiteStoreTests {
             let texts = [
                 "I don't know; order-1234, mail@shop.example", "t don order 1234", "退货我想", "我想退货", "Café-bar", "bar café",
                 "a \u{10F70}b", "\u{E000}p\(other.number.number) refund", "e-mail",
+                "Große Straße", "हिन्दी भाषा", "Cafe\u{301} ﬁnal İzmir ΟΔΟΣ",
             ]
             for (number, text) in texts.enumerated() {
                 _ = try await store.append([
@@ -96,7 +97,9 @@ struct SQLiteStoreTests {
                 ("don't", ["0"]), ("DON'T know", ["0"]), ("order-1234", ["0", "1"]), ("order-123", ["0", "1"]), ("order-12", []),
                 ("mail@shop.example", ["0"]), ("mail@shop", ["0"]), ("example.shop", []), ("想退", ["3"]), ("退货 我想", ["2", "3"]),
                 ("cafe-bar", ["4"]), ("CAFÉ-B", []), ("cafe bar", ["4", "5"]), ("e-mail", ["8"]), ("e-ma", []), ("b-17", ["20"]),
-                ("b-18", []), ("a\u{10F70}b", []), ("\u{E000}p\(project.number.number)", []), ("refund", ["7"]), ("-", []), ("''", []),
+                ("b-18", []), ("a\u{10F70}b", []), ("\u{E000}p\(project.number.number)", []), ("refund", ["7"]), ("-", []),
+                ("straße", ["9"]), ("GROSSE", []), ("große-straße", ["9"]), ("straß", ["9"]), ("हिन्दी", ["10"]), ("भाषा", ["10"]),
+                ("cafe\u{301}", ["11", "4", "5"]), ("ﬁnal", ["11"]), ("İzmir", ["11"]), ("οδος", ["11"]), ("''", []),
             ]
             for (words, threads) in expected { #expect(try await find(words, in: project) == threads, "\(words)") }
             #expect(try await find("refund", in: other) == [])

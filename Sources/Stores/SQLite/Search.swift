@@ -86,16 +86,26 @@ enum SearchText {
             }
         } else {
             for scalar in spaced(text).folding(options: [.caseInsensitive, .diacriticInsensitive], locale: nil).unicodeScalars {
-                switch scalar.properties.generalCategory {
-                case .uppercaseLetter, .lowercaseLetter, .titlecaseLetter, .modifierLetter, .otherLetter, .decimalNumber, .letterNumber,
-                    .otherNumber, .privateUse:
-                    bytes.append(contentsOf: String(scalar).utf8)
-                default: end()
-                }
+                if isOfWord(scalar) { bytes.append(contentsOf: String(scalar).utf8) } else { end() }
             }
         }
         end()
         return String(decoding: bytes, as: UTF8.self)
+    }
+
+    /// The words of a text as they stand, for the index's tokenizer to fold: it keeps letters (`ß`, `ﬁ`) that `folded` takes apart.
+    static func words(in text: String) -> [String] {
+        spaced(text).unicodeScalars.split { !isOfWord($0) && !(0x0300...0x036F).contains($0.value) }.map { String($0) }
+    }
+
+    /// What `unicode61` makes words of, besides the diacritics it takes off (FTS5, section 4.3.1).
+    private static func isOfWord(_ scalar: Unicode.Scalar) -> Bool {
+        switch scalar.properties.generalCategory {
+        case .uppercaseLetter, .lowercaseLetter, .titlecaseLetter, .modifierLetter, .otherLetter, .decimalNumber, .letterNumber,
+            .otherNumber, .privateUse:
+            true
+        default: false
+        }
     }
 
     /// Ideographs, kana and syllables are set apart, since their scripts put no spaces between words: a run of them is
@@ -159,16 +169,17 @@ struct SoughtWords {
     private(set) var isBeginning = false
 
     init(_ text: String) {
-        let terms = text.split(whereSeparator: \.isWhitespace).map { (sent: $0, folded: SearchText.folded(String($0))) }
-            .filter { $0.folded != " " }.prefix(16)
+        let terms = text.split(whereSeparator: \.isWhitespace).map { (sent: String($0), words: SearchText.words(in: String($0))) }
+            .filter { !$0.words.isEmpty }.prefix(16)
         for (place, term) in terms.enumerated() {
-            let found = term.folded.split(separator: " ").map(String.init)
-            words += found
+            words += term.words
             // One or two letters begin too many words to gather them while somebody waits: they count as a word of their own.
             let isLast = place == terms.count - 1
             let begins = isLast && (term.sent.unicodeScalars.count >= 3 || term.sent.utf8.contains { $0 >= 0x80 })
-            if begins { isBeginning = found.count == 1 || found[found.count - 1].utf8.count >= 3 }
-            if found.count > 1 { phrases.append(begins ? String(term.folded.dropLast()) : term.folded) }
+            if begins { isBeginning = term.words.count == 1 || term.words[term.words.count - 1].utf8.count >= 3 }
+            guard term.words.count > 1 else { continue }
+            let folded = SearchText.folded(term.sent)
+            phrases.append(begins ? String(folded.dropLast()) : folded)
         }
     }
 
