@@ -526,23 +526,23 @@ def test_a_browser_that_was_killed_sends_at_its_next_start(one, visit):
 def test_a_private_window_loses_nothing_and_has_its_own_storage_while_it_lasts(one, visit):
     """Chromium's contexts are incognito; Firefox is started in permanent private browsing."""
     private = tabs.start("firefox", preferences={"browser.privatebrowsing.autostart": True}) if one.name == "firefox" else None
+    url = visit.page(storage="true")
+    tab = visit.tab(browser=private)
     try:
-        url = visit.page(storage="true")
-        tab = visit.tab(url, browser=private).ready()
+        tab.goto(url).ready()
         tab.evaluate("() => say('one')")
         visit.keeps("one")
-        leave(tab, url + "?2", "two")
+        leave(tab, url + "?2", "two").ready()  # while only the loader is there, nothing can be kept
         visit.keeps("one", "two")
         visit.line.away()
         leave(tab, visit.plain(), "three")
         visit.line.back()
         tab.goto(url).ready()
         visit.keeps("one", "two", "three")
-        if private:
-            assert tab.thrown == []
-            visit.tabs.remove(tab)
+        assert tab.thrown == []
     finally:
         if private:
+            visit.tabs.remove(tab)
             private.stop()
 
 
