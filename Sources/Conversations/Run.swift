@@ -40,26 +40,27 @@ public struct Run: Sendable, Equatable {
         public var at: Timestamp
         public var digest: ContentDigest
         public init(event: Event, at: Timestamp, digest: ContentDigest) { (self.event, self.at, self.digest) = (event, at, digest) }
+
+        fileprivate var extra: JSONText? {
+            guard case .run(let fields) = event.body, let extra = fields.extra, extra.bytes.count > 2 else { return nil }
+            return extra
+        }
     }
 
     /// Folds the parts of one run; nil when there are none.
     public init?(folding parts: some Sequence<Part>) {
         let ordered = parts.sorted { a, b in
-            (a.at, a.digest.bytes.lexicographicKey) < (b.at, b.digest.bytes.lexicographicKey)
+            a.at == b.at ? a.digest.bytes.lexicographicallyPrecedes(b.digest.bytes) : a.at < b.at
         }
         guard let first = ordered.first, let last = ordered.last else { return nil }
         id = first.event.id
         (createdAt, updatedAt) = (first.at, last.at)
-        var members: [(key: String, value: JSONText)] = []
-        for part in ordered { apply(part, &members) }
-        if !members.isEmpty {
-            var writer = JSONWriter()
-            writer.object { writer in for (key, value) in members { writer.field(key, value) } }
-            extra = JSONText(trusted: writer.bytes)
-        }
+        for part in ordered { apply(part) }
+        let extras = ordered.compactMap(\.extra)
+        extra = extras.count > 1 ? Self.merged(extras) : extras.first
     }
 
-    private mutating func apply(_ part: Part, _ members: inout [(key: String, value: JSONText)]) {
+    private mutating func apply(_ part: Part) {
         guard case .run(let fields) = part.event.body else { return }
         kind = fields.kind ?? kind
         name = fields.name ?? name
@@ -83,17 +84,25 @@ public struct Run: Sendable, Equatable {
         within = fields.within ?? within
         trace = fields.trace ?? trace
         if !fields.linkedTraces.isEmpty { linkedTraces = fields.linkedTraces }
-        guard let extra = fields.extra else { return }
-        try? JSONDocument.read(extra.bytes, isOurs: true) { json in
-            json.forEachMember { key, value in
-                let name = String(decoding: key, as: UTF8.self)
-                if let index = members.firstIndex(where: { $0.key == name }) {
-                    members[index].value = JSONText(value)
-                } else {
-                    members.append((name, JSONText(value)))
+    }
+
+    private static func merged(_ extras: [JSONText]) -> JSONText {
+        var members: [(key: String, value: JSONText)] = []
+        for extra in extras {
+            try? JSONDocument.read(extra.bytes, isOurs: true) { json in
+                json.forEachMember { key, value in
+                    let name = String(decoding: key, as: UTF8.self)
+                    if let index = members.firstIndex(where: { $0.key == name }) {
+                        members[index].value = JSONText(value)
+                    } else {
+                        members.append((name, JSONText(value)))
+                    }
                 }
             }
         }
+        var writer = JSONWriter()
+        writer.object { writer in for (key, value) in members { writer.field(key, value) } }
+        return JSONText(trusted: writer.bytes)
     }
 
     /// Whether it is a whole turn of its thread: what a user said, or what was answered.
@@ -119,9 +128,4 @@ public struct Run: Sendable, Equatable {
 
     /// Whether it failed: said so, or an error came with it.
     public var failed: Bool { success == false || (success == nil && error != nil) }
-}
-
-extension [UInt8] {
-    /// Bytes as text that sorts as they do.
-    fileprivate var lexicographicKey: String { map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined() }
 }

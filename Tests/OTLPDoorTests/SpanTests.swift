@@ -108,7 +108,11 @@ struct SpanTests {
             ("llm.output_messages.0.message.tool_calls.0.tool_call.id", "\"c1\""), ("output.value", #""{\"raw\":1}""#),
         ]).part
         #expect(calls.output == #"[{"tool_calls":[{"function":{"name":"f"},"id":"c1"}]}]"#)
-        #expect(calls.extra?.string.contains("alsoSaid") == true)
+        #expect(calls.extra?.string.contains(#""alsoSaid":{"output.value":"{\"raw\":1}"}"#) == true)
+        let once = try Exports.run([
+            ("gen_ai.input.messages", structured), ("gen_ai.output.messages", #""[]""#), ("input.value", #""plain""#),
+        ]).part
+        #expect(once.extra?.string.contains(#""alsoSaid":{"input.value":"plain"}"#) == true)
         #expect(try Exports.run([("input.value", "\"plain\"")]).part.input == "\"plain\"")
         let old =
             #","events":[{"name":"gen_ai.user.message","attributes":[{"key":"content","value":{"stringValue":"q"}}]},"#

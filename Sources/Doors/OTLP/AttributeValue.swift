@@ -1,7 +1,7 @@
 import Events
 
 /// The value of an attribute, whichever encoding it came in.
-indirect enum AttributeValue: Sendable, Equatable {
+enum AttributeValue: Sendable, Equatable {
     case text(String)
     case flag(Bool)
     case integer(Int64)

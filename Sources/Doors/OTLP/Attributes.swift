@@ -1,32 +1,74 @@
 import Events
 
 /// Attributes by name, and which of them have been put to use.
+///
+/// A span has a dozen and is asked for a hundred and fifty names, so it says no fast: a name whose bit is not set is not there.
 struct Attributes {
-    private var values: [String: AttributeValue]
-    private var used: Set<String> = []
+    private struct Entry {
+        let name: String
+        let value: AttributeValue
+        var isUsed = false
+    }
 
-    init(_ values: [String: AttributeValue]) { self.values = values }
+    private var entries: [Entry] = []
+    private var bits: UInt64 = 0
+
+    init(_ values: [String: AttributeValue]) {
+        entries.reserveCapacity(values.count)
+        for (name, value) in values { append(name, value) }
+    }
 
     /// Adds what stands beside the attributes; what is there already stays.
-    mutating func add(_ more: [String: AttributeValue]) { values.merge(more) { mine, _ in mine } }
+    mutating func add(_ more: [String: AttributeValue]) {
+        for (name, value) in more where place(of: name) == nil { append(name, value) }
+    }
 
-    func has(_ name: String) -> Bool { values[name] != nil }
+    private mutating func append(_ name: String, _ value: AttributeValue) {
+        entries.append(Entry(name: name, value: value))
+        bits |= Self.bit(of: name)
+    }
+
+    private func place(of name: String) -> Int? {
+        bits & Self.bit(of: name) == 0 ? nil : entries.firstIndex { $0.name == name }
+    }
+
+    /// Any function of the bytes would do.
+    private static func bit(of name: String) -> UInt64 {
+        var name = name
+        return name.withUTF8 { bytes in
+            guard let last = bytes.last else { return 1 }
+            return 1 << ((UInt64(bytes.count) &* 11 &+ UInt64(last) &* 7 &+ UInt64(bytes[bytes.count / 2]) &* 29) & 63)
+        }
+    }
+
+    func has(_ name: String) -> Bool { place(of: name) != nil }
 
     /// The value under the first of these names that gives one, which is used up with it.
     mutating func take<Result>(_ names: [String], _ read: (AttributeValue) -> Result?) -> Result? {
-        for name in names {
-            guard let value = values[name], let result = read(value) else { continue }
-            used.insert(name)
-            return result
-        }
+        for name in names { if let result = take(name, read) { return result } }
         return nil
     }
 
-    mutating func take<Result>(_ name: String, _ read: (AttributeValue) -> Result?) -> Result? { take([name], read) }
+    mutating func take<Result>(_ name: String, _ read: (AttributeValue) -> Result?) -> Result? {
+        guard let place = place(of: name), let result = read(entries[place].value) else { return nil }
+        entries[place].isUsed = true
+        return result
+    }
+
+    /// What stands under these names and was not put to use, by its name.
+    mutating func takeUnused(_ names: [String]) -> [String: AttributeValue] {
+        var found: [String: AttributeValue] = [:]
+        for name in names {
+            guard let place = place(of: name), !entries[place].isUsed else { continue }
+            found[name] = entries[place].value
+            entries[place].isUsed = true
+        }
+        return found
+    }
 
     /// Reads without using up.
     func look<Result>(_ names: [String], _ read: (AttributeValue) -> Result?) -> Result? {
-        for name in names { if let value = values[name], let result = read(value) { return result } }
+        for name in names { if let place = place(of: name), let result = read(entries[place].value) { return result } }
         return nil
     }
 
@@ -44,16 +86,20 @@ struct Attributes {
 
     private mutating func takeAll(_ prefix: String, where isMeant: (Substring.UTF8View) -> Bool) -> [String: AttributeValue] {
         var found: [String: AttributeValue] = [:]
-        for (name, value) in values where name.hasPrefix(prefix) && !used.contains(name) {
-            let rest = name.utf8.dropFirst(prefix.utf8.count)
+        for place in entries.indices where !entries[place].isUsed && entries[place].name.utf8.starts(with: prefix.utf8) {
+            let rest = entries[place].name.utf8.dropFirst(prefix.utf8.count)
             guard !rest.isEmpty, isMeant(rest) else { continue }
-            found[String(Substring(rest))] = value
-            used.insert(name)
+            found[String(Substring(rest))] = entries[place].value
+            entries[place].isUsed = true
         }
         return found
     }
 
-    var rest: [String: AttributeValue] { values.filter { !used.contains($0.key) } }
+    var rest: [String: AttributeValue] {
+        var rest: [String: AttributeValue] = [:]
+        for entry in entries where !entry.isUsed { rest[entry.name] = entry.value }
+        return rest
+    }
 }
 
 /// A list that was spread over attributes: `PREFIX.0.message.role`, `PREFIX.1.message.tool_calls.0.tool_call.id`.

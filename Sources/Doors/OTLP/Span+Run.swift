@@ -65,10 +65,7 @@ extension Span {
             }
             if !members.isEmpty { extra[name] = .map(Self.bounded(members, &omitted)) }
         }
-        let unused = Names.firstInput + Names.otherInput + Names.firstOutput + Names.otherOutput
-        let said = unused.reduce(into: [String: AttributeValue]()) { said, name in
-            if let value = attributes.take(name, { $0 }) { said[name] = value }
-        }
+        let said = attributes.takeUnused(Names.firstInput + Names.otherInput + Names.firstOutput + Names.otherOutput)
         if !said.isEmpty { extra["alsoSaid"] = .map(said) }
         if let libraryName = AttributeValue.text(origin.library).text {
             extra["library"] = .map(["name": .text(libraryName), "version": .text(origin.version)])

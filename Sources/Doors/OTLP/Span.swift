@@ -43,28 +43,35 @@ extension Span {
     /// An ID of `count` bytes as hex; nil for another length and for the invalid one of all zeros.
     static func hex(_ bytes: some Collection<UInt8>, count: Int) -> String? {
         guard bytes.count == count, bytes.contains(where: { $0 != 0 }) else { return nil }
-        var text = ""
-        text.reserveCapacity(2 * count)
-        for byte in bytes {
-            text.unicodeScalars.append(digit(byte >> 4))
-            text.unicodeScalars.append(digit(byte & 15))
+        return String(unsafeUninitializedCapacity: 2 * count) { buffer in
+            var place = 0
+            for byte in bytes {
+                buffer[place] = digit(byte >> 4)
+                buffer[place + 1] = digit(byte & 15)
+                place += 2
+            }
+            return place
         }
-        return text
     }
 
     /// The same from hex digits of any case.
     static func hex(digits: some Collection<UInt8>, count: Int) -> String? {
         guard digits.count == 2 * count else { return nil }
-        var text = ""
-        text.reserveCapacity(2 * count)
+        var isHex = true
         var isZero = true
-        for byte in digits {
-            guard byte < 128, Character(Unicode.Scalar(byte)).isHexDigit else { return nil }
-            if byte != UInt8(ascii: "0") { isZero = false }
-            text.unicodeScalars.append(Unicode.Scalar((65...70).contains(byte) ? byte | 0x20 : byte))
+        let text = String(unsafeUninitializedCapacity: 2 * count) { buffer in
+            var place = 0
+            for byte in digits {
+                let lower = (65...70).contains(byte) ? byte | 0x20 : byte
+                if !(48...57).contains(lower), !(97...102).contains(lower) { isHex = false }
+                if lower != UInt8(ascii: "0") { isZero = false }
+                buffer[place] = isHex ? lower : UInt8(ascii: "0")
+                place += 1
+            }
+            return place
         }
-        return isZero ? nil : text
+        return isHex && !isZero ? text : nil
     }
 
-    private static func digit(_ nibble: UInt8) -> Unicode.Scalar { Unicode.Scalar(nibble < 10 ? 48 + nibble : 87 + nibble) }
+    private static func digit(_ nibble: UInt8) -> UInt8 { nibble < 10 ? 48 + nibble : 87 + nibble }
 }

@@ -177,12 +177,12 @@ struct AppendTransaction {
         }
         switch event.body {
         case .message(let message):
-            try RunLinks(db: db, project: project).messageArrived(event.id, trace: message.trace, thread: thread, awaited: hot(.awaited))
+            try RunLinks(db: db, project: project, hot: hot).messageArrived(event.id, trace: message.trace, thread: thread)
         case .run:
             let aliases = Aliases(db: db, project: project)
             let mayHaveNames = admitted.usesSchemeNames || !admitted.names.isEmpty
             let part = Run.Part(event: event, at: admitted.at, digest: admitted.digest)
-            try RunLinks(db: db, project: project).partArrived(event.id, part, threads: &threads) {
+            try RunLinks(db: db, project: project, hot: hot).partArrived(event.id, part, threads: &threads) {
                 mayHaveNames ? try aliases.id(of: $0) : $0
             }
         case .feedback: try keep(Vote(event, at: admitted.at)!, thread: thread, project: project)

@@ -10,9 +10,10 @@ import GRDBSQLite
 /// Its pointer holds as long as it does: it keeps GRDB's statement, which finalizes it. Only the writer's queue uses it, inside a
 /// transaction, and each use ends with a reset.
 final class HotStatement {
-    /// What each message runs.
+    /// What each message or run runs.
     enum Name: Int, CaseIterable {
         case insertEvent, awaited, readThread, insertThread, updateThread, judgeThread
+        case readParent, childrenOfRun, insertRun, setLink, insertTrace, findMessage, messageOfTrace
 
         var sql: String {
             switch self {
@@ -22,6 +23,13 @@ final class HotStatement {
             case .insertThread: ThreadRows.insert
             case .updateThread: ThreadRows.plainUpdate
             case .judgeThread: ThreadRows.judge
+            case .readParent: RunLinks.readParent
+            case .childrenOfRun: RunLinks.children
+            case .insertRun: RunLinks.insert
+            case .setLink: RunLinks.setLink
+            case .insertTrace: RunLinks.insertTrace
+            case .findMessage: RunLinks.findMessage
+            case .messageOfTrace: RunLinks.messageOfTrace
             }
         }
     }
@@ -98,17 +106,32 @@ final class HotStatement {
     /// Runs until there is a row, and reads that.
     @discardableResult
     func first<Value>(_ read: (HotRow) throws -> Value) throws -> Value? {
-        defer {
-            sqlite3_reset(pointer)
-            position = 0
-            failure = SQLITE_OK
-        }
+        defer { reset() }
+        return try step() ? read(HotRow(pointer: pointer)) : nil
+    }
+
+    /// Reads every row; `read` may not use this statement.
+    func all<Value>(_ read: (HotRow) throws -> Value) throws -> [Value] {
+        defer { reset() }
+        var values: [Value] = []
+        while try step() { values.append(try read(HotRow(pointer: pointer))) }
+        return values
+    }
+
+    /// Whether there is another row.
+    private func step() throws -> Bool {
         guard failure == SQLITE_OK else { throw error(failure) }
         switch sqlite3_step(pointer) {
-        case SQLITE_DONE: return nil
-        case SQLITE_ROW: return try read(HotRow(pointer: pointer))
+        case SQLITE_DONE: return false
+        case SQLITE_ROW: return true
         case let code: throw error(code)
         }
+    }
+
+    private func reset() {
+        sqlite3_reset(pointer)
+        position = 0
+        failure = SQLITE_OK
     }
 
     private func error(_ code: Int32) -> DatabaseError {

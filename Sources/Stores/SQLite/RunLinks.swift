@@ -9,6 +9,25 @@ struct RunLinks {
     static let tracesOfRun =
         "SELECT trace FROM run_trace INDEXED BY run_trace_run WHERE project = ? AND run = ? ORDER BY rank, trace"
 
+    static let readParent = "SELECT parent FROM run WHERE project = ? AND id = ?"
+    static let children = "SELECT id FROM run INDEXED BY run_parent WHERE project = ? AND parent = ?"
+    static let insert = "INSERT INTO run (project, id, parent, link, thread, fallback) VALUES (?,?,?,?,?,?)"
+    static let setLink = "UPDATE run SET link = ?3 WHERE project = ?1 AND id = ?2 AND link <> ?3"
+    static let insertTrace = "INSERT INTO run_trace VALUES (?,?,?,?) ON CONFLICT DO NOTHING"
+    static let findMessage = "SELECT 1 FROM event WHERE project = ? AND id = ? AND space = 0 AND part = x''"
+
+    /// The message of a trace: the first of those that were noted for it and are there, else the one whose ID it is, as that may be
+    /// written.
+    static let messageOfTrace = """
+        SELECT coalesce(
+            (SELECT message FROM message_trace t WHERE project = ?1 AND trace = ?2 AND EXISTS (
+                SELECT 1 FROM event e WHERE e.project = ?1 AND e.id = t.message AND e.space = 0 AND e.part = x'') ORDER BY message),
+            (SELECT id FROM event WHERE project = ?1 AND id = ?3 AND space = 0 AND part = x''),
+            (SELECT id FROM event WHERE project = ?1 AND id = ?4 AND space = 0 AND part = x''),
+            (SELECT id FROM event WHERE project = ?1 AND id = ?5 AND space = 0 AND part = x''),
+            (SELECT id FROM event WHERE project = ?1 AND id = ?6 AND space = 0 AND part = x''))
+        """
+
     /// What was there before a message: bits of what asks for it. One statement, since for most messages nothing does.
     static let awaited = """
         SELECT EXISTS (SELECT 1 FROM run INDEXED BY run_parent WHERE project = ?1 AND parent = ?2)
@@ -26,17 +45,21 @@ struct RunLinks {
 
     let db: Database
     let project: ProjectID
+    private let hot: HotStatements
+
+    init(db: Database, project: ProjectID, hot: HotStatements? = nil) {
+        (self.db, self.project, self.hot) = (db, project, hot ?? HotStatements(db))
+    }
 
     /// P-BIND-2: a message binds the runs that were waiting for it, and the votes on it learn their thread.
-    /// - Parameter prepared: `awaited`, where it is at hand.
-    func messageArrived(_ id: String, trace: String?, thread: Int64?, awaited prepared: HotStatement? = nil) throws {
+    func messageArrived(_ id: String, trace: String?, thread: Int64?) throws {
         // P-BIND-6: the ID of a message doubles as a trace's, and a message may say which trace it went with.
         if let trace {
             try db.cachedStatement(sql: "INSERT INTO message_trace VALUES (?,?,?) ON CONFLICT DO NOTHING")
                 .execute(arguments: [project.number, trace.lowercased(), id])
         }
         let own = TraceID(ofMessage: id)?.text
-        let statement = try prepared ?? HotStatement(db.cachedStatement(sql: Self.awaited))
+        let statement = try hot(.awaited)
         statement.bind(project.number)
         statement.bind(id)
         statement.bind(own)
@@ -75,19 +98,26 @@ struct RunLinks {
         let traces = try String.fetchAll(
             db.cachedStatement(sql: Self.tracesOfRun),
             arguments: [project.number, run])
-        var found: String?
-        for trace in traces where found == nil {
-            let noted = try String.fetchAll(
-                db.cachedStatement(sql: "SELECT message FROM message_trace WHERE project = ? AND trace = ? ORDER BY message"),
-                arguments: [project.number, trace])
-            found = try (noted + (TraceID(trace)?.messageIDs ?? [])).first(where: messageExists)
-        }
+        let found = try message(of: traces)
         let before = try String.fetchOne(
             db.cachedStatement(sql: "SELECT fallback FROM run WHERE project = ? AND id = ?"), arguments: [project.number, run])
         guard before != found else { return }
         try db.cachedStatement(sql: "UPDATE run SET fallback = ? WHERE project = ? AND id = ?")
             .execute(arguments: [found, project.number, run])
         if let before { try noteMoved(before) }
+    }
+
+    /// The message of the first of these traces that has one.
+    private func message(of traces: [String]) throws -> String? {
+        let find = try hot(.messageOfTrace)
+        for trace in traces {
+            find.bind(project.number)
+            find.bind(trace)
+            let ids = TraceID(trace)?.messageIDs
+            for place in 0..<4 { find.bind(ids?[place]) }
+            if let found = try find.first({ $0.text(0) }) ?? nil { return found }
+        }
+        return nil
     }
 
     /// Folds the run again from its parts and settles every link that this may change.
@@ -115,12 +145,6 @@ struct RunLinks {
                 ?? Int64.fetchOne(
                     db.cachedStatement(sql: "SELECT number FROM thread WHERE project = ? AND id = ?"), arguments: [project.number, name])
         }
-        try db.cachedStatement(
-            sql: """
-                INSERT INTO run (project, id, parent, link, thread) VALUES (?,?,?,0,?)
-                ON CONFLICT DO UPDATE SET parent = excluded.parent, thread = excluded.thread
-                """
-        ).execute(arguments: [project.number, id, run.parent, thread])
         // By all of its parts, not by what is known so far: a start that comes after the end must not leave another time behind.
         if run.isTurn, let thread {
             for time in Run.turnTimes(of: parts) { try threads.applyTurn(at: time, roles: run.turnRoles, to: thread) }
@@ -132,30 +156,57 @@ struct RunLinks {
                     .execute(arguments: [thread, project.number, id, TurnFold.answerID(of: id)])
             }
         }
-        if let trace = run.trace {
-            for (rank, trace) in ([trace] + run.linkedTraces).enumerated() {
-                try db.cachedStatement(sql: "INSERT INTO run_trace VALUES (?,?,?,?) ON CONFLICT DO NOTHING")
-                    .execute(arguments: [project.number, trace, id, rank])
-            }
-            try fallBack(id)
+        let traces = run.trace.map { [$0] + run.linkedTraces } ?? []
+        for (rank, trace) in traces.enumerated() {
+            let insert = try hot(.insertTrace)
+            insert.bind(project.number)
+            insert.bind(trace)
+            insert.bind(id)
+            insert.bind(rank)
+            try insert.run()
         }
-        if let before, let named = before, named != run.parent { try noteMoved(named) }
-        if let before, before == run.parent {
-            _ = try settle(id)  // A later part that names the same parent, or none, moves no other link.
+        guard let before else {
+            try self.insert(run, thread: thread, fallback: message(of: traces))
+            // Nothing hangs under most runs when they come, and no link but their own changes.
+            let children = try children(of: id)
+            if !children.isEmpty { try settle(around: run, children: children, before: nil) }
             return
         }
-        var affected: Set<String> = [id]
-        affected.formUnion(
-            try String.fetchAll(
-                db.cachedStatement(sql: "SELECT id FROM run WHERE project = ? AND parent = ?"), arguments: [project.number, id]))
-        try collectAncestors(of: run.parent, into: &affected)
-        try collectAncestors(of: before ?? nil, into: &affected)
-        for run in affected {
-            // A circle is cut elsewhere now: what hung there hangs somewhere else.
-            guard try settle(run), run != id else { continue }
-            try noteMoved(run)
-            if case .some(let parent?) = try parent(of: run) { try noteMoved(parent) }
+        try db.cachedStatement(sql: "UPDATE run SET parent = ?, thread = ? WHERE project = ? AND id = ?")
+            .execute(arguments: [run.parent, thread, project.number, id])
+        if !traces.isEmpty { try fallBack(id) }
+        if let named = before, named != run.parent { try noteMoved(named) }
+        if before == run.parent {
+            _ = try settle(id)  // A later part that names the same parent, or none, moves no other link.
+        } else {
+            try settle(around: run, children: children(of: id), before: before)
         }
+    }
+
+    /// Settles a run whose parent is another now, and all whose links that may change.
+    private func settle(around run: Run, children: [String], before: String?) throws {
+        var affected: Set<String> = [run.id]
+        affected.formUnion(children)
+        try collectAncestors(of: run.parent, into: &affected)
+        try collectAncestors(of: before, into: &affected)
+        for id in affected {
+            // A circle is cut elsewhere now: what hung there hangs somewhere else.
+            guard try settle(id), id != run.id else { continue }
+            try noteMoved(id)
+            if case .some(let parent?) = try parent(of: id) { try noteMoved(parent) }
+        }
+    }
+
+    private func insert(_ run: Run, thread: Int64?, fallback: String?) throws {
+        let link = try link(of: run.id, naming: run.parent)
+        let insert = try hot(.insertRun)
+        insert.bind(project.number)
+        insert.bind(run.id)
+        insert.bind(run.parent)
+        insert.bind(link.rawValue)
+        insert.bind(thread)
+        insert.bind(fallback)
+        try insert.run()
     }
 
     /// What stood under an ID stands elsewhere now: the follower looks at it again.
@@ -166,10 +217,16 @@ struct RunLinks {
     /// Answers whether the link changed.
     private func settle(_ id: String) throws -> Bool {
         guard case .some(let parent) = try parent(of: id) else { return false }
-        let link = try ParentLinks.link(of: id, naming: parent, messageExists: messageExists, parentOfRun: self.parent(of:))
-        try db.cachedStatement(sql: "UPDATE run SET link = ? WHERE project = ? AND id = ? AND link <> ?")
-            .execute(arguments: [link.rawValue, project.number, id, link.rawValue])
-        return db.changesCount > 0
+        let link = try link(of: id, naming: parent)
+        let update = try hot(.setLink)
+        update.bind(project.number)
+        update.bind(id)
+        update.bind(link.rawValue)
+        return try update.run() > 0
+    }
+
+    private func link(of id: String, naming parent: String?) throws -> ParentLink {
+        try ParentLinks.link(of: id, naming: parent, messageExists: messageExists, parentOfRun: self.parent(of:))
     }
 
     private func collectAncestors(of parent: String?, into found: inout Set<String>) throws {
@@ -181,17 +238,24 @@ struct RunLinks {
 
     /// nil: no such run. `.some(nil)`: it names no parent.
     private func parent(of id: String) throws -> String?? {
-        guard
-            let row = try Row.fetchOne(
-                db.cachedStatement(sql: "SELECT parent FROM run WHERE project = ? AND id = ?"), arguments: [project.number, id])
-        else { return nil }
-        return .some(row[0])
+        let read = try hot(.readParent)
+        read.bind(project.number)
+        read.bind(id)
+        return try read.first { $0.text(0) }
+    }
+
+    private func children(of id: String) throws -> [String] {
+        let read = try hot(.childrenOfRun)
+        read.bind(project.number)
+        read.bind(id)
+        return try read.all { $0.text(0) ?? "" }
     }
 
     private func messageExists(_ id: String) throws -> Bool {
-        try Int.fetchOne(
-            db.cachedStatement(sql: "SELECT 1 FROM event WHERE project = ? AND id = ? AND space = 0 AND part = x''"),
-            arguments: [project.number, id]) != nil
+        let find = try hot(.findMessage)
+        find.bind(project.number)
+        find.bind(id)
+        return try find.first { _ in true } ?? false
     }
 }
 
@@ -224,8 +288,22 @@ struct TraceID {
 
     /// The IDs of messages that have this trace: a UUID in either case, or the digits alone.
     var messageIDs: [String] {
-        let digits = Array(text)
-        let dashed = [0..<8, 8..<12, 12..<16, 16..<20, 20..<32].map { String(digits[$0]) }.joined(separator: "-")
-        return [dashed, text, dashed.uppercased(), text.uppercased()]
+        func written(dashed: Bool, caseBit: UInt8) -> String {
+            String(unsafeUninitializedCapacity: 36) { buffer in
+                var count = 0
+                for (place, digit) in text.utf8.enumerated() {
+                    if dashed, [8, 12, 16, 20].contains(place) {
+                        buffer[count] = UInt8(ascii: "-")
+                        count += 1
+                    }
+                    buffer[count] = digit > UInt8(ascii: "9") ? digit & ~caseBit : digit
+                    count += 1
+                }
+                return count
+            }
+        }
+        return [
+            written(dashed: true, caseBit: 0), text, written(dashed: true, caseBit: 0x20), written(dashed: false, caseBit: 0x20),
+        ]
     }
 }
