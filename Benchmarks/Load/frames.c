@@ -229,9 +229,11 @@ static void take(struct line *line) {
     }
 }
 
-static void turn(int milliseconds) {
+/// Sleeps by the nanosecond: a load that watched the clock would take the core that a server of several threads may need.
+static void turn(int64_t patience) {
     static struct epoll_event events[512];
-    int ready = epoll_wait(poll_set, events, 512, milliseconds);
+    struct timespec span = {.tv_sec = patience / 1000000000, .tv_nsec = patience % 1000000000};
+    int ready = epoll_pwait2(poll_set, events, 512, &span, 0);
     for (int number = 0; number < ready; number++) {
         struct line *line = events[number].data.ptr;
         if (!line->is_open) continue;
@@ -296,9 +298,9 @@ int main(int count, char **arguments) {
     for (int number = 0; number < connections; number++) {
         open_line(&lines[number], number);
         // 128: a listen queue's usual length, so that none is turned away for the crowd.
-        while (number + 1 - welcomed - lost >= 128) turn(100);
+        while (number + 1 - welcomed - lost >= 128) turn(100000000);
     }
-    while (welcomed + lost < connections && nanoseconds(CLOCK_MONOTONIC) - began < 60000000000) turn(100);
+    while (welcomed + lost < connections && nanoseconds(CLOCK_MONOTONIC) - began < 60000000000) turn(100000000);
     double connecting = (nanoseconds(CLOCK_MONOTONIC) - began) / 1e9;
 
     if (hold) {
@@ -309,7 +311,7 @@ int main(int count, char **arguments) {
                 if (can_send(&lines[number])) send_batch(&lines[number], began);
             }
             in_flight = 0;
-            while (acks + lost < connections && nanoseconds(CLOCK_MONOTONIC) - began < 60000000000) turn(100);
+            while (acks + lost < connections && nanoseconds(CLOCK_MONOTONIC) - began < 60000000000) turn(100000000);
         }
         printf("{\"ready\":%lld,\"lost\":%lld,\"acks\":%lld,\"connectSeconds\":%.3f,\"remark\":", (long long)welcomed, (long long)lost, (long long)acks, connecting);
         print_text(remark, strlen(remark));
@@ -321,7 +323,7 @@ int main(int count, char **arguments) {
         if (epoll_ctl(poll_set, EPOLL_CTL_ADD, 0, &input)) stop("input", "must be a pipe");
         char byte;
         fcntl(0, F_SETFL, fcntl(0, F_GETFL) | O_NONBLOCK);
-        while (read(0, &byte, 1) < 0 && errno == EAGAIN) turn(100);
+        while (read(0, &byte, 1) < 0 && errno == EAGAIN) turn(100000000);
         return 0;
     }
 
@@ -340,7 +342,7 @@ int main(int count, char **arguments) {
             if (can_send(line)) send_batch(line, due);
             else late++;
         }
-        turn(now >= over ? 1 : rate ? (due > now ? (due - now) / 1000000 : 0) : 20);
+        turn(now >= over ? 1000000 : !rate ? 20000000 : due > now ? due - now : 0);
         if (acks != seen) seen = acks, last = nanoseconds(CLOCK_MONOTONIC);
         if (now < over) continue;
         int64_t out = 0;

@@ -13,9 +13,13 @@ enum { answer_room = 1 << 16, maximum_patches = 4096 };
 struct line {
     int socket, number;
     char *request, *answer;
-    int length, sent, received;
+    int length, sent, received, told;
     int64_t due, resume;
+    char conversation[36];
 };
+
+/// Events until a line begins another conversation, where a request has fewer.
+enum { conversation_events = 10 };
 
 static const char *path = "/v1/traces", *expected;
 static char headers[4096];
@@ -143,9 +147,9 @@ static void write_request(struct line *line) {
     char *content = line->request + line->length - body_length;
     int64_t now = nanoseconds(CLOCK_REALTIME), earlier = now - 1000000, milliseconds = now / 1000000;
     uint64_t first = 0, second = 0, root_span = 0, word;
-    char conversation[36];
     int spans = 0;
-    write_uuid(conversation, milliseconds);
+    if (line->told % conversation_events == 0) write_uuid(line->conversation, milliseconds);
+    line->told = batch < conversation_events ? line->told + batch : 0;
     for (int number = 0; number < patch_count; number++) {
         char *to = content + patches[number].place;
         switch (patches[number].what) {
@@ -158,7 +162,7 @@ static void write_request(struct line *line) {
         case began: memcpy(to, &earlier, 8); break;
         case ended: memcpy(to, &now, 8); break;
         case uuid: write_uuid(to, milliseconds); break;
-        case thread: memcpy(to, conversation, 36); break;
+        case thread: memcpy(to, line->conversation, 36); break;
         case at: write_padded(to, milliseconds, 13); break;
         case text: write_text(to, patches[number].length); break;
         }

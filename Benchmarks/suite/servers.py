@@ -11,7 +11,7 @@ import tempfile
 import time
 import urllib.request
 
-from .processes import Failed, Process, run
+from .processes import SERVER_CORE, Failed, Process, run
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = ROOT / ".build" / "bench"
@@ -52,7 +52,7 @@ def answers(port, path="/readyz"):
 class Parley:
     """A gateway with a project that has no quotas."""
 
-    def __init__(self, folder, core=0):
+    def __init__(self, folder, core=SERVER_CORE):
         self.folder = pathlib.Path(folder)
         keys = self.folder / "bench.json"
         if not keys.exists():
@@ -161,7 +161,7 @@ def can_connect(port):
 
 
 class Receiver:
-    """A tool from PyPI that takes OTLP, with its own SQLite file and otherwise as it comes."""
+    """A tool from PyPI that takes OTLP, with its own SQLite file and otherwise as it comes, on all cores."""
 
     headers, path, table = [], "/v1/traces", "spans"
 
@@ -200,7 +200,7 @@ class MLflow(Receiver):
         self.file = self.folder / "mlflow.db"
         (self.folder / "artifacts").mkdir()
         return Process([ROOT / ".venv/bench-mlflow/bin/mlflow", "server", "--host", "127.0.0.1", "--port", self.port, "--backend-store-uri", f"sqlite:///{self.file}",
-                        "--artifacts-destination", self.folder / "artifacts"], self.folder,
+                        "--artifacts-destination", self.folder / "artifacts"], self.folder, None,
                        env={"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "PATH": f"{ROOT}/.venv/bench-mlflow/bin:{os.environ['PATH']}"})
 
     def prepare(self):
@@ -214,7 +214,7 @@ class Phoenix(Receiver):
 
     def start(self):
         self.file = self.folder / "phoenix.db"
-        return Process([ROOT / ".venv/bench-phoenix/bin/phoenix", "serve"], self.folder,
+        return Process([ROOT / ".venv/bench-phoenix/bin/phoenix", "serve"], self.folder, None,
                        env={"PHOENIX_WORKING_DIR": str(self.folder), "PHOENIX_HOST": "127.0.0.1", "PHOENIX_PORT": str(self.port),
                             "PHOENIX_GRPC_PORT": str(free_port()), "PHOENIX_TELEMETRY_ENABLED": "false"})
 

@@ -111,7 +111,7 @@ def draw(options, results, folder):
 def write(options, results):
     found = lines(options, results)
     about = results["machine"]
-    pins = "Servers, and the C loop, run on the first core and what loads them on the second." if PINS else "Nothing was bound to a core."
+    pins = "What loads a server runs on the second core. Servers run on the first; those that make events durable use both, as far as the load leaves them the second, like the tools from PyPI." if PINS else "Nothing was bound to a core."
     conditions = {}
     for name, kept in results["rows"].items():
         rounds = len(kept["rounds"])

@@ -46,6 +46,8 @@ extension SQLiteStore {
                 pending = 0
                 if isIdle { isDirty = false }
                 guard frames >= configuration.walPages else { continue }
+                // Once more beside the commits, so that what is left for the writer is what came within milliseconds.
+                try await own.writeWithoutTransaction { try $0.execute(sql: "PRAGMA wal_checkpoint(PASSIVE)") }
                 try await pool.writeWithoutTransaction { try $0.execute(sql: "PRAGMA wal_checkpoint(PASSIVE)") }
             } catch is CancellationError {
                 break
