@@ -95,7 +95,7 @@ enum WeakID {
         return nil
     }
 
-    /// The most an ID of this length and alphabet can hold, in bits.
+    /// The most an ID of this length and alphabet can hold, in bits; 64 or some more where that is enough to know.
     private static func bits(of id: String) -> Double {
         var isDigits = true
         var isHex = true
@@ -114,6 +114,8 @@ enum WeakID {
                 isDigits = false
                 if !(97...102).contains(byte | 0x20) { isHex = false }
             }
+            // So many digits are enough, and anything else is more.
+            if symbols >= 20, hasThird { return Double(symbols) * 3.32 }
         }
         // Two symbols over and over are a pattern, not chance.
         return hasThird ? Double(symbols) * (isDigits ? 3.32 : isHex ? 4 : 5.95) : 0

@@ -78,6 +78,43 @@ struct BackgroundTests {
         try end()
     }
 
+    @Test("threads that the writer knows by heart are read again once anybody else has written")
+    func known() async throws {
+        let project = try await store.createProject(named: "test", settings: .init())
+        let other = try SQLiteStore(directory: directory, logger: Logger(label: "other"))
+        func say(_ number: Int, by one: SQLiteStore) async throws {
+            let message = Sample.message(Sample.id(number), thread: "t", "hello \(number)")
+            #expect(try await one.append([Sample.delivery([message], project: project.number)]) == [[.stored]])
+        }
+        func messages() async throws -> [Int] { try await store.pool.read { try Int.fetchAll($0, sql: "SELECT messages FROM thread") } }
+        func isKnown() async throws -> Bool {
+            try await store.pool.writeWithoutTransaction { db in
+                let stamp = try ChangeStamp(db)
+                return store.numbers.withLock { $0.stamp == stamp && $0.threads.count == 1 }
+            }
+        }
+        for number in 1...7 { try await say(number, by: number % 3 == 0 ? other : store) }
+        #expect(try await messages() == [7])
+        #expect(try await isKnown())
+        // What follows the commits changes no fold, so that what is known goes on to hold; the search index writes in its commit.
+        #expect(try await store.indexNext(100) > 0)
+        #expect(try await store.followNext(100) > 0)
+        #expect(try await isKnown())
+        try await say(8, by: store)
+        #expect(try await messages() == [8])
+        try await say(9, by: other)
+        #expect(try await !isKnown())
+        try await say(10, by: store)
+        #expect(try await messages() == [10])
+        // Taken away on the writer's own connection, as erasing does.
+        try await store.pool.write { try $0.execute(sql: "DELETE FROM thread") }
+        #expect(try await !isKnown())
+        try await say(11, by: store)
+        #expect(try await messages() == [1])
+        try other.close()
+        try end()
+    }
+
     @Test("hot statements keep every kind of value, and say what SQLite says")
     func hotStatements() async throws {
         try await store.pool.write { db in

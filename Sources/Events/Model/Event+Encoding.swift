@@ -1,3 +1,11 @@
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Musl)
+import Musl
+#elseif canImport(Darwin)
+import Darwin
+#endif
+
 extension Event {
     /// Which members to write.
     public enum Extent: Sendable {
@@ -188,6 +196,8 @@ extension String {
     /// Whether there is a NUL in it, where databases end a text.
     public var hasNUL: Bool {
         // The characters' own bytes, where they are in one piece: a view of them costs ten times as much to walk.
-        utf8.withContiguousStorageIfAvailable { $0.contains(0) } ?? utf8.contains(0)
+        utf8.withContiguousStorageIfAvailable { bytes in
+            bytes.baseAddress.map { memchr($0, 0, bytes.count) != nil } ?? false
+        } ?? utf8.contains(0)
     }
 }

@@ -36,11 +36,16 @@ extension SQLiteStore {
         cache.trim()
         let revision = try Int64.fetchOne(db.cachedStatement(sql: "SELECT revision FROM control")) ?? 0
         if cache.revision != revision { cache = NumberCache(revision: revision) }
-        var transaction = AppendTransaction(db: db, configuration: configuration, numbers: cache)
+        // They move rather than are copied: where two hold them the first change copies all.
+        let threads = try cache.stamp == ChangeStamp(db) ? cache.threads : [:]
+        cache.threads = [:]
+        var transaction = AppendTransaction(db: db, configuration: configuration, numbers: cache, threads: threads)
         let verdicts = try deliveries.map { try transaction.append($0) }
         try transaction.finish()
-        let learned = transaction.numbers
-        db.afterNextTransaction(onCommit: { _ in self.numbers.withLock { $0 = learned } })
+        var learned = transaction.numbers
+        learned.threads = transaction.threads.known
+        learned.stamp = try ChangeStamp(db)
+        db.afterNextTransaction(onCommit: { [learned] _ in self.numbers.withLock { $0 = learned } })
         return verdicts
     }
 }
@@ -51,7 +56,7 @@ struct AppendTransaction {
     let configuration: SQLiteStore.Configuration
     var numbers: NumberCache
     private let hot: HotStatements
-    private var threads: ThreadRows
+    fileprivate var threads: ThreadRows
     private var outcomes: [OutcomeKey: Int] = [:]
     /// Props that came in, folded once a user and transaction.
     private var props: [Int64: [(JSONText, ThreadFold.Place)]] = [:]
@@ -65,12 +70,14 @@ struct AppendTransaction {
         var name: String
     }
 
-    init(db: Database, configuration: SQLiteStore.Configuration, numbers: NumberCache) {
+    init(
+        db: Database, configuration: SQLiteStore.Configuration, numbers: NumberCache, threads: [ThreadRows.Name: ThreadRows.Known]
+    ) {
         self.db = db
         self.configuration = configuration
         self.numbers = numbers
         hot = HotStatements(db)
-        threads = ThreadRows(db: db, hot: hot)
+        self.threads = ThreadRows(db: db, hot: hot, known: threads)
     }
 
     mutating func append(_ delivery: Delivery) throws -> [Verdict] {

@@ -116,7 +116,8 @@ extension SQLiteStore {
     /// Writes what can be made again from the log, in a transaction that does not wait for the disk.
     ///
     /// After a crash it may be gone, together with the mark of how far it had come; the file is sound either way, and the next commit
-    /// of events takes it to the disk with itself (SQLite, "PRAGMA synchronous", NORMAL in WAL mode).
+    /// of events takes it to the disk with itself (SQLite, "PRAGMA synchronous", NORMAL in WAL mode). It leaves the folds of threads
+    /// alone, so that what the writer knows of them goes on to hold.
     func writeDerived<Value: Sendable>(_ work: @escaping @Sendable (Database) throws -> Value) async throws -> Value {
         appended.add(1, ordering: .relaxed)
         return try await pool.writeWithoutTransaction { db in
@@ -124,10 +125,15 @@ extension SQLiteStore {
             try db.execute(sql: "PRAGMA synchronous = NORMAL")
             defer { try? self.restoreFull(db) }
             var value: Value?
+            var stamp: ChangeStamp?
             try db.inTransaction(.immediate) {
+                stamp = try ChangeStamp(db)
                 value = try work(db)
                 return .commit
             }
+            // Counted after the commit, in which the search index writes too; nobody else's changes are among them.
+            let changes = db.totalChangesCount
+            self.numbers.withLock { if $0.stamp == stamp { $0.stamp?.changes = changes } }
             return value!
         }
     }

@@ -154,10 +154,28 @@ struct NumberCache {
     var people: [Person: Int64] = [:]
     /// IDs whose names are registered.
     var named: Set<Person> = []
+    /// Threads as they stand in their rows, as long as `stamp` is that of the file.
+    var threads: [ThreadRows.Name: ThreadRows.Known] = [:]
+    var stamp: ChangeStamp?
+
+    /// Past this many threads start anew: about 10 MB.
+    private static let maximumThreads = 16_384
 
     mutating func trim() {
         if named.count > Self.maximum { named.removeAll() }
         if sources.count > Self.maximum { sources.removeAll() }
         if people.count > Self.maximum { people.removeAll() }
+        if threads.count > Self.maximumThreads { threads.removeAll() }
+    }
+}
+
+/// Whether anything was written since: by another connection (SQLite, "PRAGMA data_version"), or by this one.
+struct ChangeStamp: Equatable {
+    var version: Int64
+    var changes: Int
+
+    init(_ db: Database) throws {
+        version = try Int64.fetchOne(db.cachedStatement(sql: "PRAGMA data_version")) ?? 0
+        changes = db.totalChangesCount
     }
 }

@@ -25,17 +25,26 @@ struct ThreadRows {
         }
     }
 
+    /// A thread's row, but for its tags.
+    struct Known {
+        var number: Int64
+        var fold: ThreadFold
+    }
+
     let db: Database
     private let hot: HotStatements
+    /// Rows as they stand, from earlier transactions too: at the limit reading them is a sixth of the writer's work.
+    private(set) var known: [Name: Known]
     private var entries: [Entry] = []
     /// Where in `entries` a thread is, by its name and by its number.
     private var slots: [Name: Int] = [:]
     private var slotsByNumber: [Int64: Int] = [:]
     private var nextNumber: Int64?
 
-    init(db: Database, hot: HotStatements? = nil) {
+    init(db: Database, hot: HotStatements? = nil, known: [Name: Known] = [:]) {
         self.db = db
         self.hot = hot ?? HotStatements(db)
+        self.known = known
     }
 
     /// The place of a thread, which holds until `flush`; a new one gets its number now. A thread that nothing is stored in is not
@@ -43,10 +52,12 @@ struct ThreadRows {
     mutating func slot(of id: String, in project: ProjectID) throws -> Int {
         let name = Name(project: project, id: id)
         if let slot = slots[name] { return slot }
+        if let row = known[name] { return add(Entry(name: name, number: row.number, fold: row.fold, stored: row.fold)) }
         let read = try hot(.readThread)
         read.bind(project.number)
         read.bind(id)
         if let (number, fold) = try read.first({ ($0.integer(ThreadFold.numberColumn) ?? 0, ThreadFold($0)) }) {
+            known[name] = Known(number: number, fold: fold)
             return add(Entry(name: name, number: number, fold: fold, stored: fold))
         }
         // Nobody else writes during a transaction, so the next number is ours.
@@ -107,6 +118,7 @@ struct ThreadRows {
     /// Writes what has changed and forgets it, before rows are changed beside the folds.
     mutating func flush() throws {
         try write()
+        known = [:]
         entries = []
         slots = [:]
         slotsByNumber = [:]
@@ -121,7 +133,7 @@ struct ThreadRows {
         try rows.write()
     }
 
-    func write() throws {
+    mutating func write() throws {
         for entry in entries where entry.isChanged {
             if entry.isPlain {
                 try writePlain(entry)
@@ -131,6 +143,9 @@ struct ThreadRows {
                 try update(entry)
             }
             if !entry.fold.tags.isEmpty { try writeTags(of: entry, in: entry.name.project) }
+            var fold = entry.fold
+            fold.tags = [:]
+            known[entry.name] = Known(number: entry.number, fold: fold)
         }
     }
 
