@@ -111,7 +111,8 @@ def draw(options, results, folder):
 def write(options, results):
     found = lines(options, results)
     about = results["machine"]
-    pins = "What loads a server runs on the second core. Servers run on the first; those that make events durable use both, as far as the load leaves them the second, like the tools from PyPI." if PINS else "Nothing was bound to a core."
+    pins = ("What loads a server runs on the second core. Servers run on the first; where a store is the limit they use both, as far as the load leaves them the "
+            "second, like the tools from PyPI, and the C loop runs on the first.") if PINS else "Nothing was bound to a core."
     conditions = {}
     for name, kept in results["rows"].items():
         rounds = len(kept["rounds"])
