@@ -5,7 +5,8 @@
 //          [--in-flight 2] [--seconds 10] [--size 600] [--pid SERVER] [--rate EVENTS-A-SECOND]
 //   frames --hold --connections 10000 [--touch 1] …
 //
-// With --rate the loop is open: batches are due in turn on all sockets, and an ack's time counts from when its batch was due.
+// With --rate the loop is open: batches are due in turn on all sockets, and an ack's time counts from when its batch was due, also where it
+// had to wait for room; `late` counts the events of those.
 // It speaks parley.v1: waits for the welcome, says hello, keeps within the credits. With --hold it opens the sockets, says hello on each,
 // with --touch sends a batch of one event on each and waits for the ack, prints `ready`, and keeps them until its input ends. Prints JSON.
 
@@ -18,6 +19,8 @@ struct line {
     int64_t credits;
     uint32_t next, acked;
     int64_t due[maximum_in_flight];
+    /// With a rate: batches that were due and could not be sent yet, and the turn of the first of them.
+    int64_t owed, owed_turn;
     char *out, *in;
     int out_length, out_sent, received;
 };
@@ -25,7 +28,8 @@ struct line {
 static const char *path = "/v1/socket";
 static char headers[4096], remark[300];
 static int connections = 64, batch = 16, size = 600, pid, in_flight = 2, hold, touch;
-static double duration = 10, rate;
+static double duration = 10, rate, between;
+static int64_t load_began;
 static int64_t acks, named, discarded, lost, welcomed, over, late;
 static int poll_set;
 
@@ -129,9 +133,11 @@ static void send_batch(struct line *line, int64_t due) {
     push(line);
 }
 
-/// Closed loop: sends as many batches as credits, window and socket allow.
+/// Sends as many batches as credits, window and socket allow: in a closed loop whatever there is room for, in an open one what was due,
+/// whose time counts from then, so that a stall is paid for in full.
 static void pump(struct line *line, int64_t now) {
     while (!rate && can_send(line) && (!over || now < over)) send_batch(line, now);
+    for (; line->owed && can_send(line); line->owed--, line->owed_turn += connections) send_batch(line, load_began + (int64_t)(line->owed_turn * between));
 }
 
 // ------------------------------------------------------------------------------------------------------------------- in
@@ -330,24 +336,25 @@ int main(int count, char **arguments) {
     in_flight = wanted;
     double server_cpu = seconds_of(pid);
     int64_t cpu = nanoseconds(CLOCK_PROCESS_CPUTIME_ID);
-    began = nanoseconds(CLOCK_MONOTONIC);
+    began = load_began = nanoseconds(CLOCK_MONOTONIC);
     over = began + (int64_t)(duration * 1e9);
     for (int number = 0; number < connections; number++) pump(&lines[number], began);
     int64_t now, last = began, seen = 0;
-    double between = rate ? batch / rate * 1e9 : 0;
+    between = rate ? batch / rate * 1e9 : 0;
     int64_t due = began, turns = 0;
     while ((now = nanoseconds(CLOCK_MONOTONIC)) < over + 10000000000) {
         for (; rate && due <= now && due < over; due = began + (int64_t)(++turns * between)) {
             struct line *line = &lines[turns % connections];
-            if (can_send(line)) send_batch(line, due);
-            else late++;
+            if (!line->owed++) line->owed_turn = turns;
+            pump(line, now);
+            if (line->owed) late++;
         }
         turn(now >= over ? 1000000 : !rate ? 20000000 : due > now ? due - now : 0);
         if (acks != seen) seen = acks, last = nanoseconds(CLOCK_MONOTONIC);
         if (now < over) continue;
         int64_t out = 0;
         for (int number = 0; number < connections; number++)
-            if (lines[number].is_open) out += lines[number].next - lines[number].acked;
+            if (lines[number].is_open) out += lines[number].next - lines[number].acked + lines[number].owed;
         if (!out) break;
     }
     double took = ((last > over ? last : over) - began) / 1e9;

@@ -184,7 +184,7 @@ def ack_ours(row):
     if not row.has("parley ack"):
         return "not measured"
     late = row.median("parley ack", "late")
-    return f"{load(row, 'parley ack')}, asked for {number(row.median('parley ack', 'asked'))}/s" + (f", {number(late)} events late" if late else "")
+    return f"{load(row, 'parley ack')}, asked for {number(row.median('parley ack', 'asked'))}/s" + (f", {number(late)} events sent late" if late else "")
 
 
 def idle_judged(row):

@@ -9,7 +9,6 @@ import socket
 import sqlite3
 import tempfile
 import time
-import urllib.request
 
 from .processes import SERVER_CORE, Failed, Process, run
 
@@ -81,10 +80,10 @@ class Parley:
     def page_headers(self):
         return ["--header", f"Origin: {self.url}"]
 
-    def stored(self):
-        request = urllib.request.Request(self.url + "/v1/outcomes", headers={"Authorization": f"Bearer {self.secret}"})
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            return json.load(answer)["total"]["stored"]
+    def readable(self):
+        """Events that another reader finds in its file."""
+        with contextlib.closing(sqlite3.connect(f"file:{self.file}?mode=ro", uri=True, timeout=30)) as line:
+            return line.execute("SELECT count(*) FROM event").fetchone()[0]
 
     def until_caught_up(self, seconds):
         """Waits for what follows the commits: search, facts, figures."""

@@ -111,8 +111,9 @@ def draw(options, results, folder):
 def write(options, results):
     found = lines(options, results)
     about = results["machine"]
-    pins = ("What loads a server runs on the second core. Servers run on the first; where a store is the limit they use both, as far as the load leaves them the "
-            "second, like the tools from PyPI, and the C loop runs on the first.") if PINS else "Nothing was bound to a core."
+    pins = ("What loads a server runs on the second core. Servers run on the first, with all that is in the rows but these: where a rate of durable events is compared "
+            "with other programs, and for its acks, they use both, as far as the load leaves them the second; so do the tools from PyPI. The C loop has the first."
+            if PINS else "Nothing was bound to a core.")
     conditions = {}
     for name, kept in results["rows"].items():
         rounds = len(kept["rounds"])

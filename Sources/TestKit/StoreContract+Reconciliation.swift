@@ -94,25 +94,31 @@ extension StoreContract {
             try await store.insert(key)
             _ = try await append(store, project, [Sample.message(Sample.id(1))])
             _ = try await append(store, project, [admitted(Sample.runStart("run-1", parent: name(of: Sample.id(1))), isNamed: true)])
-            try require(try await store.pendingLinks(in: project.number) == 1, "it is bound before it can be")
+            _ = try await append(store, project, [admitted(Sample.runStart("run-2", parent: name(of: "run-1")), isNamed: true)])
+            try require(try await store.pendingLinks(in: project.number) == 2, "they are bound before they can be")
             try await store.keep(sealed: [1, 2, 3], ofKey: key.id)
             let kept = try await store.keys().first { $0.id == key.id }
             try require(kept?.sealed == [1, 2, 3] && kept?.owesNames == true, "the key is not noted")
             _ = try await store.giveNames(ofKey: key.id) { [name(of: $0)] }
-            try require(try await store.pendingLinks(in: project.number) == 0, "the run still waits")
-            try require(try await store.run("run-1", in: project.number)?.message == Sample.id(1), "its message is not found")
+            try require(try await store.pendingLinks(in: project.number) == 0, "a run still waits")
+            for run in ["run-1", "run-2"] {
+                try require(try await store.run(run, in: project.number)?.message == Sample.id(1), "the message of \(run) is not found")
+            }
         },
         Clause(sentence: "a question and its answer may share an id where their dialect does so") { store, project in
             let events = [
                 admitted(Sample.message(Sample.id(1), "Why?"), pairs: true),
                 admitted(Sample.message(Sample.id(1), role: .assistant, "Because", at: 3), pairs: true),
                 admitted(Sample.runStart("run-1", parent: Sample.id(1))),
+                admitted(Sample.runStart("run-2", parent: Sample.id(1) + ":assistant")),
             ]
             try await inEveryOrder(events, store, project) { conversation, own in
                 try require(conversation.items.map(\.event.id) == [Sample.id(1), Sample.id(1) + ":assistant"], "\(conversation.items)")
-                try require(conversation.items[0].runs.count == 1, "the run is not under the question")
+                try require(conversation.items[0].runs.map(\.run.id) == ["run-1"], "the run is not under the question")
+                try require(conversation.items[1].runs.map(\.run.id) == ["run-2"], "the other run is not under the answer")
+                try require(try await store.pendingLinks(in: own.number) == 0, "a link waits")
                 let again = try await append(store, own, events)
-                try require(again == [.duplicate, .duplicate, .duplicate], "sent again they are \(again)")
+                try require(again == [.duplicate, .duplicate, .duplicate, .duplicate], "sent again they are \(again)")
             }
         },
         Clause(sentence: "a run hangs under the message of its trace until its parent is there") { store, project in

@@ -115,6 +115,39 @@ struct BackgroundTests {
         try end()
     }
 
+    @Test("threads whose IDs Unicode holds for the same are two, in one transaction and over several")
+    func spellings() async throws {
+        let project = try await store.createProject(named: "test", settings: .init())
+        let spellings = ["caf\u{e9}", "cafe\u{301}"]
+        func say(_ numbers: [Int]) async throws {
+            let messages = numbers.map { Sample.message(Sample.id($0), thread: spellings[$0 % 2], user: spellings[$0 % 2]) }
+            #expect(try await store.append([Sample.delivery(messages, project: project.number)]) == [numbers.map { _ in .stored }])
+        }
+        for numbers in [[0, 1], [2], [3], [4, 5]] { try await say(numbers) }
+        let kept = try await store.pool.read { db in
+            try Row.fetchAll(db, sql: "SELECT hex(id), messages, hex(person) FROM thread ORDER BY id DESC").map { row in
+                "\(row[0] as String) \(row[1] as Int) \(row[2] as String)"
+            }
+        }
+        #expect(kept == ["636166C3A9 3 636166C3A9", "63616665CC81 3 63616665CC81"])
+        #expect(try await store.pool.read { try Int.fetchOne($0, sql: "SELECT count(*) FROM person") } == 2)
+        try end()
+    }
+
+    @Test("a thread with much metadata is not kept by heart, and grows all the same")
+    func large() async throws {
+        let project = try await store.createProject(named: "test", settings: .init())
+        let much = JSONText(trusted: Array(#"{"a":"\#(String(repeating: "x", count: 2000))"}"#.utf8))
+        let patch = Event(id: Sample.id(1), thread: "t", at: Sample.time(1), metadata: much, body: .thread(.init()))
+        _ = try await store.append([Sample.delivery([patch, Sample.message(Sample.id(2), thread: "t")], project: project.number)])
+        #expect(store.numbers.withLock { $0.threads.isEmpty })
+        _ = try await store.append([Sample.delivery([Sample.message(Sample.id(3), thread: "t")], project: project.number)])
+        #expect(store.numbers.withLock { $0.threads.isEmpty })
+        #expect(try await store.pool.read { try Int.fetchOne($0, sql: "SELECT messages FROM thread") } == 2)
+        #expect(try await store.pool.read { try Int.fetchOne($0, sql: "SELECT length(metadata) FROM thread") } == much.bytes.count)
+        try end()
+    }
+
     @Test("hot statements keep every kind of value, and say what SQLite says")
     func hotStatements() async throws {
         try await store.pool.write { db in

@@ -71,7 +71,7 @@ struct AppendTransaction {
     }
 
     init(
-        db: Database, configuration: SQLiteStore.Configuration, numbers: NumberCache, threads: [ThreadRows.Name: ThreadRows.Known]
+        db: Database, configuration: SQLiteStore.Configuration, numbers: NumberCache, threads: [OwnedID: ThreadRows.Known]
     ) {
         self.db = db
         self.configuration = configuration
@@ -130,7 +130,7 @@ struct AppendTransaction {
     private mutating func settleNames(of admitted: inout AdmittedEvent, in project: ProjectID) throws {
         let aliases = Aliases(db: db, project: project)
         for ids in admitted.names {
-            let seen = NumberCache.Person(project: project, id: ids.id + "\0" + ids.names.joined())
+            let seen = OwnedID(project: project, id: ids.id + "\0" + ids.names.joined())
             guard !numbers.named.contains(seen) else { continue }
             try aliases.register(ids, threads: &threads)
             numbers.named.insert(seen)
@@ -219,6 +219,11 @@ struct AppendTransaction {
                 .execute(arguments: [other, project.number, admitted.event.id])
             try threads.flush()
             try Aliases(db: db, project: project).renameExcerpts(of: admitted.event.id, to: other)
+            // What waits for it by that ID may have come before.
+            let thread = try Int64.fetchOne(
+                db.cachedStatement(sql: "SELECT thread FROM event WHERE project = ? AND id = ? AND space = 0 AND part = x''"),
+                arguments: [project.number, other])
+            try RunLinks(db: db, project: project, hot: hot).messageArrived(other, trace: nil, thread: thread)
             return try insert(admitted, of: delivery, source: source)
                 ? .stored : verdictOnRepetition(of: admitted, delivery: delivery, source: source)
         }
@@ -395,7 +400,7 @@ struct AppendTransaction {
     }
 
     private mutating func number(of user: String, in project: ProjectID) throws -> Int64 {
-        let person = NumberCache.Person(project: project, id: user)
+        let person = OwnedID(project: project, id: user)
         if let number = numbers.people[person] { return number }
         try db.execute(sql: "INSERT INTO person (project, id) VALUES (?,?) ON CONFLICT DO NOTHING", arguments: [project.number, user])
         let number = try Int64.fetchOne(

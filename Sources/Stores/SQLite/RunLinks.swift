@@ -176,7 +176,7 @@ struct RunLinks {
             .execute(arguments: [run.parent, thread, project.number, id])
         if !traces.isEmpty { try fallBack(id) }
         if let named = before, named != run.parent { try noteMoved(named) }
-        if before == run.parent {
+        if part != nil, before == run.parent {
             _ = try settle(id)  // A later part that names the same parent, or none, moves no other link.
         } else {
             try settle(around: run, children: children(of: id), before: before)

@@ -141,24 +141,20 @@ extension SQLiteStore {
 
 /// Numbers of sources and users, which never change once given.
 struct NumberCache {
-    struct Person: Hashable {
-        var project: ProjectID
-        var id: String
-    }
     /// Past this many a cache starts anew: about 10 MB.
     static let maximum = 50_000
 
     /// `control.revision` when they were looked up: projects and users may have been taken away since, by another process too.
     var revision: Int64 = -1
     var sources: [Source: Int64] = [:]
-    var people: [Person: Int64] = [:]
+    var people: [OwnedID: Int64] = [:]
     /// IDs whose names are registered.
-    var named: Set<Person> = []
+    var named: Set<OwnedID> = []
     /// Threads as they stand in their rows, as long as `stamp` is that of the file.
-    var threads: [ThreadRows.Name: ThreadRows.Known] = [:]
+    var threads: [OwnedID: ThreadRows.Known] = [:]
     var stamp: ChangeStamp?
 
-    /// Past this many threads start anew: about 10 MB.
+    /// Past this many threads start anew: about 10 MB, of 20 at most.
     private static let maximumThreads = 16_384
 
     mutating func trim() {
@@ -166,6 +162,20 @@ struct NumberCache {
         if sources.count > Self.maximum { sources.removeAll() }
         if people.count > Self.maximum { people.removeAll() }
         if threads.count > Self.maximumThreads { threads.removeAll() }
+    }
+}
+
+/// An ID of a project's own, told apart as SQLite does: by its bytes, where Swift's texts are alike when Unicode holds them for the same.
+struct OwnedID: Hashable {
+    var project: ProjectID
+    var id: String
+
+    static func == (a: OwnedID, b: OwnedID) -> Bool { a.project == b.project && a.id.utf8.elementsEqual(b.id.utf8) }
+
+    func hash(into hasher: inout Hasher) {
+        hasher.combine(project)
+        var id = id
+        id.withUTF8 { hasher.combine(bytes: UnsafeRawBufferPointer($0)) }
     }
 }
 

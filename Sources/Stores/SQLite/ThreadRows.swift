@@ -4,13 +4,8 @@ import GRDB
 
 /// The threads that a transaction touches: read once, folded in memory, written once.
 struct ThreadRows {
-    struct Name: Hashable {
-        var project: ProjectID
-        var id: String
-    }
-
     private struct Entry {
-        var name: Name
+        var name: OwnedID
         var number: Int64
         var isNew = false
         var isChanged = false
@@ -34,14 +29,14 @@ struct ThreadRows {
     let db: Database
     private let hot: HotStatements
     /// Rows as they stand, from earlier transactions too: at the limit reading them is a sixth of the writer's work.
-    private(set) var known: [Name: Known]
+    private(set) var known: [OwnedID: Known]
     private var entries: [Entry] = []
     /// Where in `entries` a thread is, by its name and by its number.
-    private var slots: [Name: Int] = [:]
+    private var slots: [OwnedID: Int] = [:]
     private var slotsByNumber: [Int64: Int] = [:]
     private var nextNumber: Int64?
 
-    init(db: Database, hot: HotStatements? = nil, known: [Name: Known] = [:]) {
+    init(db: Database, hot: HotStatements? = nil, known: [OwnedID: Known] = [:]) {
         self.db = db
         self.hot = hot ?? HotStatements(db)
         self.known = known
@@ -50,14 +45,14 @@ struct ThreadRows {
     /// The place of a thread, which holds until `flush`; a new one gets its number now. A thread that nothing is stored in is not
     /// written.
     mutating func slot(of id: String, in project: ProjectID) throws -> Int {
-        let name = Name(project: project, id: id)
+        let name = OwnedID(project: project, id: id)
         if let slot = slots[name] { return slot }
         if let row = known[name] { return add(Entry(name: name, number: row.number, fold: row.fold, stored: row.fold)) }
         let read = try hot(.readThread)
         read.bind(project.number)
         read.bind(id)
         if let (number, fold) = try read.first({ ($0.integer(ThreadFold.numberColumn) ?? 0, ThreadFold($0)) }) {
-            known[name] = Known(number: number, fold: fold)
+            keep(fold, of: name, number)
             return add(Entry(name: name, number: number, fold: fold, stored: fold))
         }
         // Nobody else writes during a transaction, so the next number is ours.
@@ -76,7 +71,7 @@ struct ThreadRows {
     func number(at slot: Int) -> Int64 { entries[slot].number }
 
     func knownNumber(of id: String, in project: ProjectID) -> Int64? {
-        slots[Name(project: project, id: id)].map { entries[$0].number }
+        slots[OwnedID(project: project, id: id)].map { entries[$0].number }
     }
 
     func knownName(of number: Int64) -> String? { slotsByNumber[number].map { entries[$0].name.id } }
@@ -96,7 +91,7 @@ struct ThreadRows {
         let row = try Row.fetchOne(
             db.cachedStatement(sql: "SELECT \(ThreadFold.columns), project FROM thread WHERE number = ?"), arguments: [number])
         guard let row else { return nil }
-        let name = Name(project: ProjectID(row[ThreadFold.columnCount]), id: row[ThreadFold.idColumn])
+        let name = OwnedID(project: ProjectID(row[ThreadFold.columnCount]), id: row[ThreadFold.idColumn])
         return add(Entry(name: name, number: number, fold: ThreadFold(row)))
     }
 
@@ -109,7 +104,7 @@ struct ThreadRows {
         else { return }
         var fold = ThreadFold(row)
         fold.merge(ThreadFold(gone))
-        let name = Name(project: ProjectID(row[ThreadFold.columnCount]), id: row[ThreadFold.idColumn])
+        let name = OwnedID(project: ProjectID(row[ThreadFold.columnCount]), id: row[ThreadFold.idColumn])
         _ = add(Entry(name: name, number: number, isChanged: true, fold: fold))
         try db.execute(sql: "DELETE FROM thread WHERE number = ?", arguments: [other])
         try flush()
@@ -129,7 +124,7 @@ struct ThreadRows {
     static func rewrite(_ fold: ThreadFold, number: Int64, id: String, project: ProjectID, db: Database) throws {
         try db.execute(sql: "DELETE FROM thread_tag WHERE project = ? AND thread = ?", arguments: [project.number, number])
         var rows = ThreadRows(db: db)
-        _ = rows.add(Entry(name: Name(project: project, id: id), number: number, isChanged: true, fold: fold))
+        _ = rows.add(Entry(name: OwnedID(project: project, id: id), number: number, isChanged: true, fold: fold))
         try rows.write()
     }
 
@@ -143,11 +138,22 @@ struct ThreadRows {
                 try update(entry)
             }
             if !entry.fold.tags.isEmpty { try writeTags(of: entry, in: entry.name.project) }
-            var fold = entry.fold
-            fold.tags = [:]
-            known[entry.name] = Known(number: entry.number, fold: fold)
+            keep(entry.fold, of: entry.name, entry.number)
         }
     }
+
+    /// Keeps a row as it stands, but one with much in it: what is kept is bounded in bytes that way.
+    private mutating func keep(_ fold: ThreadFold, of name: OwnedID, _ number: Int64) {
+        guard (fold.metadata?.value.bytes.count ?? 0) <= Self.mostMetadata else {
+            known[name] = nil
+            return
+        }
+        var fold = fold
+        fold.tags = [:]
+        known[name] = Known(number: number, fold: fold)
+    }
+
+    private static let mostMetadata = 512
 
     static let read = "SELECT \(ThreadFold.columns) FROM thread WHERE project = ? AND id = ?"
 
