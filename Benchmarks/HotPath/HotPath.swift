@@ -45,7 +45,9 @@ struct App {
     private static func admitted(_ parcel: Parcel) -> [AdmittedEvent] {
         let admission = Admission()
         return parcel.items.enumerated().map { position, item in
-            guard case .admitted(let event) = admission.decide(item, position: position, lane: .public, sentAt: nil, receivedAt: receivedAt)
+            guard
+                case .admitted(let event, _) = admission.decide(
+                    item, position: position, lane: .public, sentAt: nil, receivedAt: receivedAt)
             else { fatalError("not admitted") }
             return event
         }

@@ -32,7 +32,7 @@ public struct Vote: Sendable, Equatable {
     public init?(_ event: Event, at: Timestamp) {
         guard case .feedback(let feedback) = event.body else { return nil }
         let voter =
-            feedback.author.map { "reviewer:" + $0 } ?? event.user.map { "user:" + $0.id } ?? event.thread.map { "thread:" + $0 }
+            feedback.author.map { "reviewer:" + $0 } ?? event.user.map { "user:" + $0.key } ?? event.thread.map { "thread:" + $0 }
             ?? "anonymous"
         self.init(target: feedback.target, voter: voter, thumb: feedback.thumb, comment: feedback.comment, at: at, event: event.id)
         // What it leaves as it was it said at no time.

@@ -66,7 +66,7 @@ public struct Run: Sendable, Equatable {
         name = fields.name ?? name
         parent = fields.parent ?? parent
         thread = part.event.thread ?? thread
-        user = part.event.user?.id ?? user
+        user = part.event.user?.key ?? user
         input = fields.input ?? input
         output = fields.output ?? output
         model = fields.model ?? model

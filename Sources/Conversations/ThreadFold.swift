@@ -27,7 +27,7 @@ public struct ThreadFold: Sendable, Equatable {
     public var firstAt: Timestamp?
     /// The latest message or custom event; what is said of a thread (its status, tags, votes, scores) does not move it up the list.
     public var lastAt: Timestamp?
-    /// The user the thread's earliest event named.
+    /// The user the thread's earliest event named, by `Event.User.key`; one who is proven stands before one who is only named.
     public var user: Latest<String>?
     public var status: Latest<Event.ThreadPatch.Status>?
     public var metadata: Latest<JSONText>?
@@ -45,7 +45,7 @@ public struct ThreadFold: Sendable, Equatable {
     public mutating func apply(_ event: Event, at: Timestamp, from provenance: Provenance? = nil) {
         let place = Place(at: at, id: event.id)
         firstAt = min(firstAt ?? at, at)
-        if let name = event.user?.id, user.map({ (place, name) < ($0.place, $0.value) }) ?? true { user = Latest(name, place) }
+        if let name = event.user?.key { meet(Latest(name, place)) }
         switch event.body {
         case .message(let message):
             messageCount += 1
@@ -64,6 +64,13 @@ public struct ThreadFold: Sendable, Equatable {
             lastAt = max(lastAt ?? at, at)
         default: break
         }
+    }
+
+    /// P-AUTH-4: nobody who only says a name takes the place of somebody who proved one.
+    private mutating func meet(_ new: Latest<String>) {
+        guard let user else { return self.user = new }
+        let (isProven, wasProven) = (new.value.first == Event.User.mark, user.value.first == Event.User.mark)
+        if isProven == wasProven ? (new.place, new.value) < (user.place, user.value) : isProven { self.user = new }
     }
 
     private mutating func set(_ tag: String, _ isOn: Bool, _ place: Place) {
@@ -90,7 +97,7 @@ public struct ThreadFold: Sendable, Equatable {
         lastMessage = [lastMessage, other.lastMessage].compactMap(\.self).max()
         firstAt = [firstAt, other.firstAt].compactMap(\.self).min()
         lastAt = [lastAt, other.lastAt].compactMap(\.self).max()
-        if let theirs = other.user, user.map({ (theirs.place, theirs.value) < ($0.place, $0.value) }) ?? true { user = theirs }
+        if let theirs = other.user { meet(theirs) }
         if let theirs = other.status, status.map({ $0.place < theirs.place }) ?? true { status = theirs }
         if let theirs = other.metadata, metadata.map({ $0.place < theirs.place }) ?? true { metadata = theirs }
         for (tag, theirs) in other.tags { set(tag, theirs.value, theirs.place) }

@@ -134,7 +134,7 @@ public enum TurnFold {
 
         private func derived(_ turn: RunNode, id: String, role: Event.Role, text: String, at: Timestamp) -> ConversationItem {
             let event = Event(
-                id: id, thread: turn.run.thread, at: at, user: role == .user ? turn.run.user.map { Event.User(id: $0) } : nil,
+                id: id, thread: turn.run.thread, at: at, user: role == .user ? turn.run.user.map { Event.User(key: $0) } : nil,
                 body: .message(Event.Message(role: role, content: .text(text))))
             return ConversationItem(
                 event: event, at: at, receivedAt: turn.run.createdAt, provenance: .verified, derivedFrom: turn.run.id)

@@ -8,25 +8,61 @@ public struct Admission: Sendable {
     public init() {}
 
     public enum Decision: Sendable {
-        case admitted(AdmittedEvent)
+        /// - Parameter overlooked: what only a dry run let pass.
+        case admitted(AdmittedEvent, overlooked: [Reason] = [])
         case refused(Verdict, SetAside?)
     }
 
     /// - Parameter position: the item's place in its parcel; events that say no time keep the order they were sent in.
-    public func decide(_ item: Parcel.Item, position: Int = 0, lane: Lane, sentAt: Timestamp?, receivedAt: Timestamp) -> Decision {
+    /// - Parameter schema: whether what breaks a rule but can be stored is refused, counted or let pass.
+    public func decide(
+        _ item: Parcel.Item, position: Int = 0, lane: Lane, schema: Project.CheckMode = .enforce, sentAt: Timestamp?, receivedAt: Timestamp
+    ) -> Decision {
         switch item {
         case .refused(let refused):
             guard let payload = refused.payload else { return .refused(.dropped(refused.refusal), nil) }
+            if schema != .enforce, let event = Event(lenient: payload) {
+                let reason = refused.refusal.reason
+                return decide(event, position, lane, schema, [reason], sentAt, receivedAt)
+            }
             return aside(refused.refusal, id: refused.id, type: refused.type, payload: payload)
-        case .event(let event):
-            if let refusal = refusal(of: event, lane: lane) {
+        case .event(let event): return decide(event, position, lane, schema, [], sentAt, receivedAt)
+        }
+    }
+
+    private func decide(
+        _ event: Event, _ position: Int, _ lane: Lane, _ schema: Project.CheckMode, _ found: [Reason], _ sentAt: Timestamp?,
+        _ receivedAt: Timestamp
+    ) -> Decision {
+        var overlooked = found
+        if event.user?.id.first == Event.User.mark {
+            let refusal = Refusal(.invalidField, field: "user.id", "user.id must not begin with U+0001.")
+            return aside(refusal, id: event.id, type: event.type, payload: event.json())
+        }
+        if let refusal = refusal(of: event, lane: lane) {
+            guard schema != .enforce, refusal.reason == .weakID else {
                 return aside(refusal, id: event.id, type: event.type, payload: event.json())
             }
-            return .admitted(
-                AdmittedEvent(
-                    event: event, at: Self.time(of: event, position: position, sentAt: sentAt, receivedAt: receivedAt),
-                    digest: ContentDigest(event)))
+            overlooked.append(refusal.reason)
         }
+        let admitted = AdmittedEvent(
+            event: event, at: Self.time(of: event, position: position, sentAt: sentAt, receivedAt: receivedAt),
+            digest: ContentDigest(event))
+        return .admitted(admitted, overlooked: schema == .dryRun ? overlooked : [])
+    }
+
+    /// Says in an admitted event whose words it is. The digest stays: it is of what the sender said.
+    func attribute(_ decision: Decision, by attribution: Attribution) -> Decision {
+        guard case .admitted(var admitted, var overlooked) = decision else { return decision }
+        var event = admitted.event
+        switch attribution.attribute(&event) {
+        case .fine: break
+        case .overlooked(let reason): overlooked.append(reason)
+        case .retry(let refusal): return .refused(.retry(refusal), nil)
+        case .refused(let refusal): return aside(refusal, id: event.id, type: event.type, payload: event.json())
+        }
+        if event != admitted.event { admitted.event = event }
+        return .admitted(admitted, overlooked: overlooked)
     }
 
     private func aside(_ refusal: Refusal, id: String?, type: String?, payload: JSONText) -> Decision {

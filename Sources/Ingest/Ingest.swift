@@ -40,15 +40,32 @@ public struct Ingest: Sendable {
     ) {
         guard !parcel.items.isEmpty else { return completion([]) }
         let source = access.source(over: transport)
-        if let refusal = keys.spend(parcel.items.count, by: access) {
+        var overlooked = access.overlooked
+        switch keys.spend(parcel.items.count, by: access) {
+        case .fits: break
+        case .overlooked(let reason): overlooked.append(reason)
+        case .refused(let refusal):
             let verdicts = [Verdict](repeating: .retry(refusal), count: parcel.items.count)
             book(verdicts, from: source, receivedAt: receivedAt)
             return completion(verdicts)
         }
-        deliver(
-            parcel, from: source, lane: access.lane,
-            scoring: ScoringRule(rule: access.project.settings.scoring, inactiveAfterSeconds: access.project.settings.inactiveAfterSeconds),
-            receivedAt: receivedAt, completion: completion)
+        let terms = Terms(
+            lane: access.lane, schema: keys.mode(of: .schema, in: access.project),
+            attribution: Attribution(
+                mode: keys.mode(of: .identity, in: access.project), lane: access.lane, proof: access.proof, at: receivedAt),
+            overlooked: overlooked,
+            scoring: ScoringRule(rule: access.project.settings.scoring, inactiveAfterSeconds: access.project.settings.inactiveAfterSeconds))
+        deliver(parcel, from: source, on: terms, receivedAt: receivedAt, completion: completion)
+    }
+
+    /// On which terms a parcel is taken.
+    private struct Terms {
+        var lane: Lane
+        var schema = Project.CheckMode.enforce
+        var attribution: Attribution?
+        /// What a dry run let pass before.
+        var overlooked: [Reason] = []
+        var scoring: ScoringRule?
     }
 
     /// Sends quarantined items through admission and commit again, with the times and the source they came with.
@@ -58,7 +75,9 @@ public struct Ingest: Sendable {
         source.transport = .replay
         source.lane = lane
         return await withCheckedContinuation { continuation in
-            deliver(Parcel(items: items), from: source, lane: lane, receivedAt: receivedAt) { continuation.resume(returning: $0) }
+            deliver(Parcel(items: items), from: source, on: Terms(lane: lane), receivedAt: receivedAt) {
+                continuation.resume(returning: $0)
+            }
         }
     }
 
@@ -69,7 +88,8 @@ public struct Ingest: Sendable {
         let source = Source(project: project.number, key: author, lane: .secret, transport: .review)
         let scoring = ScoringRule(rule: project.settings.scoring, inactiveAfterSeconds: project.settings.inactiveAfterSeconds)
         return await withCheckedContinuation { continuation in
-            deliver(Parcel(items: events.map { .event($0) }), from: source, lane: .secret, scoring: scoring, receivedAt: receivedAt) {
+            let terms = Terms(lane: .secret, scoring: scoring)
+            deliver(Parcel(items: events.map { .event($0) }), from: source, on: terms, receivedAt: receivedAt) {
                 continuation.resume(returning: $0)
             }
         }
@@ -85,7 +105,7 @@ public struct Ingest: Sendable {
     }
 
     private func deliver(
-        _ parcel: Parcel, from source: Source, lane: Lane, scoring: ScoringRule? = nil, receivedAt: Timestamp,
+        _ parcel: Parcel, from source: Source, on terms: Terms, receivedAt: Timestamp,
         completion: @escaping @Sendable ([Verdict]) -> Void
     ) {
         // Verdicts in the order of the items; those of admitted events are filled in after commit.
@@ -96,10 +116,15 @@ public struct Ingest: Sendable {
         var admitted: [AdmittedEvent] = []
         admitted.reserveCapacity(parcel.items.count)
         var setAside: [SetAside] = []
+        for reason in terms.overlooked { tally.overlooked[reason, default: 0] += parcel.items.count }
         let naming = schemes.isEmpty ? [] : keys.namingKeys(in: source.project)
         for (position, item) in parcel.items.enumerated() {
-            switch admission.decide(item, position: position, lane: lane, sentAt: parcel.sentAt, receivedAt: receivedAt) {
-            case .admitted(var event):
+            var decision = admission.decide(
+                item, position: position, lane: terms.lane, schema: terms.schema, sentAt: parcel.sentAt, receivedAt: receivedAt)
+            if let attribution = terms.attribution, !attribution.isIdle { decision = admission.attribute(decision, by: attribution) }
+            switch decision {
+            case .admitted(var event, let overlooked):
+                for reason in overlooked { tally.overlooked[reason, default: 0] += 1 }
                 if !naming.isEmpty {
                     event.usesSchemeNames = parcel.usesSchemeNames
                     event.names = names(in: event.event, whole: !parcel.usesSchemeNames, naming: naming)
@@ -115,7 +140,7 @@ public struct Ingest: Sendable {
         }
         var delivery = Delivery(source: source, receivedAt: receivedAt, events: admitted, setAside: setAside, tally: tally)
         delivery.tally.add(unbooked.take(source))
-        delivery.scoring = scoring
+        delivery.scoring = terms.scoring
         let decided = verdicts
         let owed = delivery.tally
         commits.submit(delivery) { [unbooked] result in

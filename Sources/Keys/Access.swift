@@ -45,6 +45,10 @@ public struct Passage: Sendable {
     var knockedFrom: Knock.Origin
     var mayLackOrigin: Bool
     public var address: AddressBlock
+    /// What only a dry run let pass.
+    var overlooked: [Reason] = []
+    /// The proof of a user that came along, found out by `KeyRing.prove`.
+    public var proof = Proof.none
 
     public var lane: Lane { key.lane }
     public var opensSeveral: Bool { key.project == nil }
@@ -57,7 +61,7 @@ public struct Passage: Sendable {
         if case .named(let name) = knockedFrom { origin = name }
         return Access(
             project: project, key: key, text: text ?? self.text, origin: origin, knockedFrom: knockedFrom, mayLackOrigin: mayLackOrigin,
-            address: address)
+            address: address, overlooked: overlooked, proof: proof)
     }
 }
 
@@ -72,6 +76,9 @@ public struct Access: Sendable {
     var knockedFrom: Knock.Origin
     var mayLackOrigin: Bool
     public var address: AddressBlock
+    /// What only a dry run let pass: each event that comes this way counts as one that enforcement would have refused.
+    public var overlooked: [Reason]
+    public var proof: Proof
 
     public var lane: Lane { key.lane }
 

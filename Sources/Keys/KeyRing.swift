@@ -13,6 +13,8 @@ public final class KeyRing: Service, Sendable {
         /// The texts that opened one of them, so that a text is hashed once and not with each request; never more than there are keys.
         var digests: [String: [UInt8]] = [:]
         var projects: [ProjectID: (project: Project, origins: OriginPolicy)] = [:]
+        /// What proofs of a project's users are looked at with, by project.
+        var identity: [ProjectID: [UserProof.Key]] = [:]
         var revision = 0
         var storeRevision: Int64 = -1
         /// The texts of keys whose holders name IDs with them, with the project they name in; nil: in all.
@@ -74,7 +76,9 @@ public final class KeyRing: Service, Sendable {
             }
             return NamingKey(id: key.id, project: key.project, text: text, owesNames: key.owesNames)
         }
+        let identity = await identityKeys(of: projects)
         ring.withLock { ring in
+            ring.identity = identity
             let sealed = Set(keys.lazy.filter { $0.sealed != nil }.map(\.id))
             ring.namingKeys = unsealed + ring.namingKeys.filter { !sealed.contains($0.id) }
             ring.projects = Dictionary(uniqueKeysWithValues: projects.map { ($0.number, ($0, OriginPolicy($0.settings))) })
@@ -83,6 +87,23 @@ public final class KeyRing: Service, Sendable {
             ring.storeRevision = current
             ring.revision += 1
         }
+    }
+
+    private func identityKeys(of projects: [Project]) async -> [ProjectID: [UserProof.Key]] {
+        var identity: [ProjectID: [UserProof.Key]] = [:]
+        for project in projects {
+            for key in project.settings.identityKeys {
+                do throws(Refusal) {
+                    let secret = key.sealed.flatMap { sealer?.open($0, for: key.id) }
+                    identity[project.number, default: []].append(try await UserProof.Key(key, secret: secret))
+                } catch {
+                    logger.warning(
+                        "an identity key can't be used; tokens signed with it prove nobody",
+                        metadata: ["key": "\(key.id)", "error": "\(error.message)"])
+                }
+            }
+        }
+        return identity
     }
 
     /// Changes whenever keys or projects were read anew.
@@ -104,7 +125,8 @@ public final class KeyRing: Service, Sendable {
     private func passage(for knock: Knock) throws(Refusal) -> Passage {
         guard let sent = knock.key, !sent.isEmpty else { throw Refusal(.missingKey, field: "key") }
         guard let (key, own) = try find(sent) else { throw Refusal(.unknownKey, field: "key") }
-        if let refusal = refusal(of: key) { throw refusal }
+        var overlooked: [Reason] = []
+        try weigh(refusal(of: key), by: .key, of: own?.project, into: &overlooked)
 
         var entry = own
         if key.project != nil {
@@ -119,14 +141,52 @@ public final class KeyRing: Service, Sendable {
         switch key.lane {
         case .public:
             let isBackend = knock.mayLackOrigin && knock.origin == .missing
-            if !isBackend, let refusal = entry?.origins.refusal(of: knock.origin) { throw refusal }
+            if !isBackend { try weigh(entry?.origins.refusal(of: knock.origin), by: .origin, of: entry?.project, into: &overlooked) }
         case .secret:
             // Only a browser sends Origin of itself, and what a page holds the whole world can read.
             if knock.origin != .missing { throw Refusal(.secretKeyInBrowser, field: "key") }
         }
         return Passage(
             key: key, text: sent, project: entry?.project, knockedFrom: knock.origin, mayLackOrigin: knock.mayLackOrigin,
-            address: AddressBlock(knock.address))
+            address: AddressBlock(knock.address), overlooked: overlooked)
+    }
+
+    /// What a check's mode makes of what it found: thrown, counted or forgotten.
+    private func weigh(
+        _ refusal: Refusal?, by check: Project.Checks.Name, of project: Project?, into overlooked: inout [Reason]
+    ) throws(Refusal) {
+        guard let refusal else { return }
+        switch project?.settings.checks[check] ?? .enforce {
+        case .enforce: throw refusal
+        case .dryRun: overlooked.append(refusal.reason)
+        case .off: break
+        }
+    }
+
+    /// Whether a token proves a user of the project; nobody looks at it where the project's mode is off.
+    public func prove(_ token: String?, to project: Project) async -> Proof {
+        guard let token, !token.isEmpty else { return .none }
+        let (settings, keys) = ring.withLock { ring in
+            (ring.projects[project.number]?.project.settings ?? project.settings, ring.identity[project.number] ?? [])
+        }
+        guard settings.checks[.identity] != .off else { return .none }
+        return await UserProof(project: project, keys: keys).user(of: token, at: clock.now())
+    }
+
+    /// The same beside a running server, with what a project's settings say.
+    public static func proof(of token: String, in project: Project, sealer: Sealer, at now: Timestamp) async -> Proof {
+        var keys: [UserProof.Key] = []
+        for key in project.settings.identityKeys {
+            if let usable = try? await UserProof.Key(key, secret: key.sealed.flatMap { sealer.open($0, for: key.id) }) {
+                keys.append(usable)
+            }
+        }
+        return await UserProof(project: project, keys: keys).user(of: token, at: now)
+    }
+
+    /// How much a check has to say in a project now: settings may have changed since a socket was opened.
+    public func mode(of check: Project.Checks.Name, in project: Project) -> Project.CheckMode {
+        (ring.withLock { $0.projects[project.number]?.project.settings } ?? project.settings).checks[check]
     }
 
     /// The record of a key's text, with its project where it has one.
@@ -271,18 +331,30 @@ public final class KeyRing: Service, Sendable {
     public func recheck(_ access: Access) -> Refusal? {
         let (key, entry) = ring.withLock { ($0.keys[access.key.digest], $0.projects[access.project.number]) }
         guard let key else { return Refusal(.unknownKey, field: "key") }
-        if let refusal = refusal(of: key) { return refusal }
-        guard access.lane == .public, !(access.mayLackOrigin && access.knockedFrom == .missing) else { return nil }
+        let checks = entry?.project.settings.checks ?? Project.Checks()
+        if checks[.key] == .enforce, let refusal = refusal(of: key) { return refusal }
+        guard access.lane == .public, checks[.origin] == .enforce, !(access.mayLackOrigin && access.knockedFrom == .missing) else {
+            return nil
+        }
         return entry?.origins.refusal(of: access.knockedFrom)
     }
 
-    /// Takes events off the quotas of the key and the address; nil when all fit.
-    public func spend(_ events: Int, by access: Access) -> Refusal? {
+    /// What quotas say of some more events.
+    public enum Spending: Sendable, Equatable {
+        case fits
+        /// They don't fit, but that is only counted.
+        case overlooked(Reason)
+        case refused(Refusal)
+    }
+
+    /// Takes events off the quotas of the key and the address.
+    public func spend(_ events: Int, by access: Access) -> Spending {
         let wanted = limits(of: access)
-        guard !wanted.isEmpty else { return nil }
+        guard !wanted.isEmpty else { return .fits }
         let now = clock.now()
-        guard let wait = quotas.withLock({ $0.take(events, from: wanted, at: now) }) else { return nil }
-        return Refusal(.rateLimited, retryAfterMilliseconds: max(1, Int64((wait * 1000).rounded(.up))))
+        guard let wait = quotas.withLock({ $0.take(events, from: wanted, at: now) }) else { return .fits }
+        guard mode(of: .quota, in: access.project) == .enforce else { return .overlooked(.rateLimited) }
+        return .refused(Refusal(.rateLimited, retryAfterMilliseconds: max(1, Int64((wait * 1000).rounded(.up)))))
     }
 
     /// What is left of the tighter quota: limit, remaining, and seconds until it is full again. nil: no limit.
@@ -299,6 +371,7 @@ public final class KeyRing: Service, Sendable {
     private func limits(of access: Access) -> [(QuotaBook.Name, Project.Quota)] {
         guard access.lane == .public else { return [] }
         let settings = ring.withLock { $0.projects[access.project.number]?.project.settings } ?? access.project.settings
+        guard settings.checks[.quota] != .off else { return [] }
         var limits: [(QuotaBook.Name, Project.Quota)] = []
         if let quota = settings.keyQuota { limits.append((.init(project: access.project.number, owner: access.key.id), quota)) }
         if let quota = settings.addressQuota { limits.append((.init(project: access.project.number, owner: access.address.text), quota)) }

@@ -1,6 +1,6 @@
 import Crypto
 
-/// Encrypts key texts at rest (AES-256-GCM, NIST SP 800-38D), with a key that is kept outside of the store.
+/// Encrypts key texts and identity secrets at rest (AES-256-GCM, NIST SP 800-38D), with a key that is kept outside of the store.
 public struct Sealer: Sendable {
     public static let keyLength = 32
     private static let nonceLength = 12
@@ -13,7 +13,9 @@ public struct Sealer: Sendable {
         self.key = SymmetricKey(data: key)
     }
 
-    func seal(_ text: String, for id: String) -> [UInt8]? {
+    /// nil only where the platform has no randomness.
+    /// - Parameter id: what it belongs to; it opens for nothing else.
+    public func seal(_ text: String, for id: String) -> [UInt8]? {
         guard let box = try? AES.GCM.seal(Array(text.utf8), using: key, authenticating: Array(id.utf8)) else { return nil }
         return Array(box.nonce) + Array(box.ciphertext) + Array(box.tag)
     }

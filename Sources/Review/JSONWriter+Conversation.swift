@@ -149,7 +149,7 @@ extension JSONWriter {
         key("user")
         if let user = thread.user {
             object {
-                $0.field("id", user.id); $0.field(orNull: "props", user.props)
+                $0.field("id", user.id); $0.field("proven", user.isProven); $0.field(orNull: "props", user.props)
             }
         } else {
             null()
@@ -170,7 +170,13 @@ extension JSONWriter {
 
     private mutating func user(_ user: Event.User?) {
         key("user")
-        if let user { object { $0.field("id", user.id) } } else { null() }
+        if let user {
+            object {
+                $0.field("id", user.id); $0.field("proven", user.isProven)
+            }
+        } else {
+            null()
+        }
     }
 
     private mutating func feedback(_ feedback: FeedbackSummary) {
@@ -185,10 +191,13 @@ extension JSONWriter {
         key("votes")
         array(feedback.votes) { writer, vote in
             writer.object { writer in
-                writer.field("voter", vote.voter)
                 let parts = vote.voter.split(separator: ":", maxSplits: 1)
-                writer.field("by", parts.first.map(String.init) ?? "anonymous")
-                writer.field(orNull: "name", parts.count > 1 ? String(parts[1]) : nil)
+                let (by, name) = (parts.first.map(String.init) ?? "anonymous", parts.count > 1 ? String(parts[1]) : nil)
+                let user = by == "user" ? name.map { Event.User(key: $0) } : nil
+                writer.field("voter", user.map { "user:" + $0.id } ?? vote.voter)
+                writer.field("by", by)
+                writer.field(orNull: "name", user?.id ?? name)
+                if let user { writer.field("proven", user.isProven) }
                 writer.field(orNull: "thumb", vote.thumb?.rawValue)
                 writer.field(orNull: "comment", vote.comment)
                 writer.field("at", vote.changedAt)

@@ -68,5 +68,9 @@ extension JSONWriter {
         for verdict in Verdict.Name.allCases { field(verdict.rawValue, tally.verdicts[verdict] ?? 0) }
         key("reasons")
         object { $0.members(ofCounts: tally.reasons) }
+        if !tally.overlooked.isEmpty {
+            key("dryRun")
+            object { $0.members(ofCounts: tally.overlooked) }
+        }
     }
 }

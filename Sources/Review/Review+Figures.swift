@@ -90,6 +90,7 @@ extension JSONWriter {
     fileprivate mutating func user(_ user: UserSummary) {
         object { writer in
             writer.field("id", user.id)
+            writer.field("proven", user.isProven)
             writer.field(orNull: "props", user.props)
             writer.field("threads", user.threads)
             writer.field("messages", user.messages)

@@ -13,7 +13,8 @@ struct Parley: AsyncParsableCommand {
             """,
         version: "0.1.0",
         subcommands: [
-            Serve.self, ProjectCommand.self, KeyCommand.self, ThreadCommand.self, ExportCommand.self, Tail.self, Doctor.self,
+            Serve.self, ProjectCommand.self, KeyCommand.self, IdentityCommand.self, ThreadCommand.self, ExportCommand.self, Tail.self,
+            Doctor.self,
             QuarantineCommand.self, ReviewCommand.self,
         ])
 

@@ -196,6 +196,38 @@ public struct StoreContract: Sendable {
             try require(try await store.message(Sample.id(1), in: project.number)?.event == event, "it does not")
             try require(try await read(store, project)?.thread.user?.props == "{\"plan\":\"free\"}", "the user's props are not folded")
         },
+        Clause(sentence: "a user who is proven and one who only says the name are two, and the thread is the proven one's") {
+            store, project in
+            func said(_ number: Int, at seconds: Double, _ plan: String, isProven: Bool) -> Event {
+                var event = Sample.message(Sample.id(number), at: seconds)
+                event.user = Event.User(id: "ann", props: JSONText(trusted: Array("{\"plan\":\"\(plan)\"}".utf8)), isProven: isProven)
+                return event
+            }
+            let events = [
+                said(1, at: 1, "gold", isProven: false), said(2, at: 2, "free", isProven: true), said(3, at: 3, "lead", isProven: false),
+            ]
+            for event in [events[2], events[0], events[1]] { _ = try await append(store, project, [event], lane: .public) }
+            let read = try await read(store, project)
+            try require(
+                read?.thread.user == Event.User(id: "ann", props: "{\"plan\":\"free\"}", isProven: true),
+                "\(String(describing: read?.thread.user))")
+            try require(read?.items.map(\.provenance) == [.claimed, .verified, .claimed], "\(read?.items.map(\.provenance) ?? [])")
+            for event in events {
+                try require(try await store.message(event.id, in: project.number)?.event == event, "\(event.id) is read otherwise")
+            }
+            var vote = Sample.feedback("fb-1", on: Sample.id(2), .up, at: 4)
+            vote.user = Event.User(id: "ann", isProven: true)
+            var forged = Sample.feedback("fb-2", on: Sample.id(2), .down, at: 5)
+            forged.user = Event.User(id: "ann")
+            _ = try await append(store, project, [vote, forged], lane: .public)
+            let votes = try await store.message(Sample.id(2), in: project.number)?.feedback.votes ?? []
+            try require(votes.map(\.thumb) == [.up, .down] && Set(votes.map(\.voter)).count == 2, "\(votes)")
+            _ = try await append(store, project, [said(4, at: 6, "other", isProven: false)], lane: .public)
+            try require(try await store.user("ann", in: project.number)?.isProven == true, "the name finds the claim first")
+            _ = try await store.erase(user: "ann", in: project.number)
+            try require(try await store.user("ann", in: project.number) == nil, "something of the user is left")
+            try require(try await store.message(Sample.id(3), in: project.number) == nil, "what was said in the user's name is left")
+        },
         Clause(sentence: "what is set aside is kept with its reason, listed, and gone when removed") { store, project in
             let refusal = Refusal(.weakID, field: "id")
             let aside = SetAside(id: "0", type: "message", refusal: refusal, payload: "{\"id\":\"0\"}")

@@ -26,7 +26,7 @@ struct ThreadFoldTests {
         // Few moments, so that the ID has to decide often.
         return Event(
             id: Sample.id(number), thread: "t-1", at: Sample.time(Double(Int.random(in: 0..<5, using: &random))),
-            user: random.chance(1, in: 2) ? .init(id: random.pick(["u1", "u2"])) : nil,
+            user: random.chance(1, in: 2) ? .init(id: random.pick(["u1", "u2"]), isProven: random.chance(1, in: 3)) : nil,
             metadata: random.chance(1, in: 2) ? random.pick(["{\"a\":1}", "{\"b\":2}"]) : nil, body: random.pick(bodies))
     }
 

@@ -1,4 +1,5 @@
 import Events
+import Keys
 import Testing
 
 @testable import Gateway
@@ -137,13 +138,38 @@ import Testing
         #expect(!session.isSaturated)
     }
 
-    @Test("an auth frame is answered while proof of users is off, and never closes")
+    private func proven(until end: Int64) -> Proof {
+        .user(ProvenUser(id: "u1", thread: nil, expiresAt: Timestamp(microseconds: at(end).time.microseconds)))
+    }
+
+    @Test("a token is looked at and answered, whatever it proves, and never closes")
     func auth() {
         var session = openSession()
-        #expect(
-            said(session.received(.auth(token: "x"), bytes: 1, pressure: 0, at: at(1))) == [
-                .auth(identity: .claimed, reason: "identity_off")
-            ])
+        let wanted = session.received(.auth(token: "x"), bytes: 1, pressure: 0, at: at(1))
+        #expect(wanted.contains { if case .prove(let token) = $0 { token == "x" } else { false } })
+        #expect(said(session.proved(.none, mode: .off, at: at(2))) == [.auth(identity: .claimed, reason: "identity_off")])
+        let failed = session.proved(.failed(Refusal(.invalidToken)), mode: .enforce, at: at(3))
+        #expect(said(failed) == [.auth(identity: .claimed, reason: "invalid_token")] && code(failed) == nil)
+        #expect(said(session.proved(proven(until: 60_000), mode: .enforce, at: at(4))) == [.auth(identity: .verified, reason: nil)])
+    }
+
+    @Test("a proof that runs out is said to, and closes half a minute later only where proofs are insisted on", arguments: [true, false])
+    func expiry(_ isEnforced: Bool) {
+        var session = openSession { $0.heartbeatMilliseconds = 3_600_000 }
+        _ = session.proved(proven(until: 5000), mode: isEnforced ? .enforce : .dryRun, at: at(0))
+        #expect(said(session.tick(pressure: 0, lost: nil, at: at(4999))).isEmpty)
+        #expect(said(session.tick(pressure: 0, lost: nil, at: at(5000))) == [.auth(identity: .claimed, reason: "expired_token")])
+        #expect(code(session.tick(pressure: 0, lost: nil, at: at(34_999))) == nil)
+        #expect(code(session.tick(pressure: 0, lost: nil, at: at(35_000))) == (isEnforced ? .tokenExpired : nil))
+    }
+
+    @Test("a new token in time keeps the socket")
+    func renewal() {
+        var session = openSession { $0.heartbeatMilliseconds = 3_600_000 }
+        _ = session.proved(proven(until: 5000), mode: .enforce, at: at(0))
+        _ = session.tick(pressure: 0, lost: nil, at: at(5000))
+        _ = session.proved(proven(until: 90_000), mode: .enforce, at: at(20_000))
+        #expect(code(session.tick(pressure: 0, lost: nil, at: at(60_000))) == nil)
     }
 
     @Test("an unknown frame is answered with code 0 and left aside")

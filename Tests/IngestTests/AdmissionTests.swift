@@ -139,12 +139,70 @@ struct AdmissionTests {
     func digest() {
         let event = Sample.message(Sample.id(1), at: -3600)
         let digests = [nil, Sample.time(-3600), Sample.noon].map { sentAt -> ContentDigest? in
-            if case .admitted(let admitted) = Admission().decide(.event(event), lane: .public, sentAt: sentAt, receivedAt: Sample.noon) {
+            if case .admitted(let admitted, _) = Admission().decide(.event(event), lane: .public, sentAt: sentAt, receivedAt: Sample.noon) {
                 admitted.digest
             } else {
                 nil
             }
         }
         #expect(Set(digests) == [ContentDigest(event)])
+    }
+
+    private func lenient(_ json: String, _ mode: Project.CheckMode) throws -> (event: Event?, overlooked: [Reason]) {
+        let payload = try JSONDocument.read(Array(json.utf8)) { JSONText($0) }
+        let item: Parcel.Item
+        do {
+            item = .event(try JSONDocument.read(payload.bytes) { try Event($0) })
+        } catch let refusal as Refusal {
+            item = .refused(RefusedItem(id: nil, type: nil, refusal: refusal, payload: payload))
+        }
+        let decision = Admission().decide(item, lane: .public, schema: mode, sentAt: nil, receivedAt: Sample.noon)
+        guard case .admitted(let admitted, let overlooked) = decision else { return (nil, []) }
+        return (admitted.event, overlooked)
+    }
+
+    @Test(
+        "what breaks a rule but can be stored is refused, counted or let pass, as the mode says",
+        arguments: [
+            (#"{"type":"event","id":"1","name":"n"}"#, Reason.weakID, nil),
+            (#"{"type":"event","id":"ID","name":"n","lane":"secret"}"#, .reservedField, nil),
+            (#"{"type":"message","id":"ID","thread":"t","role":"user","content":"x","tags":5}"#, .invalidField, #"{"invalid":{"tags":5}}"#),
+            (#"{"type":"event","id":"ID","name":"n","user":{"id":7}}"#, .invalidField, #"{"invalid":{"user":{"id":7}}}"#),
+            (#"{"type":"event","id":"ID","name":"n","at":"soon","more":1}"#, .invalidField, #"{"invalid":{"at":"soon"},"more":1}"#),
+        ] as [(String, Reason, String?)])
+    func schemaModes(_ json: String, _ reason: Reason, _ kept: String?) throws {
+        let json = json.replacingID()
+        #expect(try lenient(json, .enforce).event == nil)
+        let dry = try lenient(json, .dryRun)
+        #expect(dry.overlooked == [reason])
+        let off = try lenient(json, .off)
+        #expect(off.overlooked == [] && off.event == dry.event)
+        let unknown = try #require(off.event).unknown
+        #expect(unknown?.canonical == kept.map { Array($0.utf8) })
+        // It can be written and read again.
+        let event = try #require(off.event)
+        #expect(try JSONDocument.read(event.json().bytes) { try Event($0) } == event)
+    }
+
+    @Test(
+        "what can't be stored at all is refused in every mode",
+        arguments: [
+            #"{"type":"message","id":"ID","thread":"t","role":"user"}"#,
+            #"{"type":"message","id":"ID","thread":"t","role":"king","content":"x"}"#,
+            #"{"type":"message","thread":"t","role":"user","content":"x"}"#, #"[]"#, #"{"type":"message","id":5}"#,
+        ])
+    func unstorable(_ json: String) throws { #expect(try lenient(json.replacingID(), .off).event == nil) }
+
+    @Test("no user's ID begins with the mark of those who are proven, from either lane", arguments: Lane.allCases)
+    func mark(_ lane: Lane) {
+        var event = Sample.message(Sample.id(1))
+        event.user = Event.User(id: "\u{1}ann")
+        #expect(verdict(event, lane)?.refusal?.field == "user.id")
+    }
+}
+
+extension String {
+    fileprivate func replacingID() -> String {
+        split(separator: "ID", omittingEmptySubsequences: false).joined(separator: Sample.id(1))
     }
 }

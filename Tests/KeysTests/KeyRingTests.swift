@@ -179,16 +179,19 @@ struct KeyRingTests {
         let origin = Knock.Origin.named("https://shop.example")
         let first = try open(publicKey, origin).get()
         let second = try ring.open(Knock(key: publicKey, origin: origin, address: "192.0.2.2")).get()
-        #expect(ring.spend(20, by: first) == nil)
-        let refusal = try #require(ring.spend(1, by: first))
+        #expect(ring.spend(20, by: first) == .fits)
+        guard case .refused(let refusal) = ring.spend(1, by: first) else {
+            Issue.record("more than the quota fits")
+            return
+        }
         #expect(refusal.reason == .rateLimited && refusal.retryAfterMilliseconds == 1000)
-        #expect(ring.spend(20, by: second) == nil)
+        #expect(ring.spend(20, by: second) == .fits)
         let quota = try #require(ring.quota(of: first))
         #expect(quota.limit == 20 && quota.remaining == 0 && quota.resetSeconds == 20)
         clock.move(to: Sample.time(5))
-        #expect(ring.spend(5, by: first) == nil && ring.spend(1, by: first) != nil)
+        #expect(ring.spend(5, by: first) == .fits && ring.spend(1, by: first) != .fits)
         let secret = try open(secretKey).get()
-        #expect(ring.spend(1_000_000, by: secret) == nil && ring.quota(of: secret) == nil)
+        #expect(ring.spend(1_000_000, by: secret) == .fits && ring.quota(of: secret) == nil)
     }
 
     @Test("a project without quotas limits nobody")
@@ -197,6 +200,47 @@ struct KeyRingTests {
             $0.keyQuota = nil; $0.addressQuota = nil
         }
         let access = try await open(key(.public, of: project).text, .named("https://shop.example")).get()
-        #expect(ring.spend(1_000_000, by: access) == nil && ring.quota(of: access) == nil)
+        #expect(ring.spend(1_000_000, by: access) == .fits && ring.quota(of: access) == nil)
+    }
+
+    @Test(
+        "a check in dry run lets pass what it would refuse, and says so; one that is off says nothing",
+        arguments: Project.CheckMode.allCases)
+    func modes(_ mode: Project.CheckMode) async throws {
+        let project = try await project {
+            for check in [Project.Checks.Name.key, .origin, .quota] { $0.checks[check] = mode }
+            $0.keyQuota = .init(perSecond: 0, burst: 1)
+        }
+        let revoked = try await key(.public, of: project)
+        _ = await store.revokeKey(revoked.record.id, at: Sample.noon)
+        let live = try await key(.public, of: project)
+        let found = [open(revoked.text, .named("https://shop.example")), open(live.text, .named("https://evil.example"))]
+        switch mode {
+        case .enforce:
+            #expect(
+                found.map { found -> Reason? in if case .failure(let refusal) = found { refusal.reason } else { nil } }
+                    == [.revokedKey, .originForbidden])
+            let access = try open(live.text, .named("https://shop.example")).get()
+            #expect(ring.spend(1, by: access) == .fits)
+            #expect(ring.spend(1, by: access) == .refused(Refusal(.rateLimited, retryAfterMilliseconds: 3_600_000)))
+        case .dryRun, .off:
+            let overlooked = try found.map { try $0.get().overlooked }
+            #expect(overlooked == (mode == .off ? [[], []] : [[.revokedKey], [.originForbidden]]))
+            let access = try found[1].get()
+            #expect(ring.recheck(access) == nil)
+            #expect(ring.spend(1, by: access) == .fits)
+            #expect(ring.spend(1, by: access) == (mode == .off ? .fits : .overlooked(.rateLimited)))
+        }
+    }
+
+    @Test("an open socket's access ends when its check is enforced again")
+    func modeTightened() async throws {
+        var project = try await project { $0.checks[.origin] = .off }
+        let access = try await open(key(.public, of: project).text, .named("https://evil.example")).get()
+        #expect(ring.recheck(access) == nil)
+        project.settings.checks[.origin] = .enforce
+        await store.update(project)
+        try await ring.refresh()
+        #expect(ring.recheck(access)?.reason == .originForbidden)
     }
 }

@@ -10,9 +10,9 @@ struct ThreadRoutesTests {
     let client = ReviewClient()
 
     static let m1 =
-        #"{"type":"message","id":"m1","role":"user","content":"=HYPERLINK(\"http://evil\")","at":"2026-11-18T11:06:40.000Z","receivedAt":"2026-11-18T11:06:41.000Z","provenance":"claimed","confirmation":null,"finding":null,"derivedFrom":null,"user":{"id":"u1"},"tags":["a"],"metadata":{"page":"/"},"replyTo":null,"retryOf":null,"trace":null,"feedback":{"up":0,"down":0,"votes":[]},"scores":[],"comments":[],"runs":[]}"#
+        #"{"type":"message","id":"m1","role":"user","content":"=HYPERLINK(\"http://evil\")","at":"2026-11-18T11:06:40.000Z","receivedAt":"2026-11-18T11:06:41.000Z","provenance":"claimed","confirmation":null,"finding":null,"derivedFrom":null,"user":{"id":"u1","proven":false},"tags":["a"],"metadata":{"page":"/"},"replyTo":null,"retryOf":null,"trace":null,"feedback":{"up":0,"down":0,"votes":[]},"scores":[],"comments":[],"runs":[]}"#
     static let m2 =
-        #"{"type":"message","id":"m2","role":"assistant","content":[{"text":"Hi","type":"text"}],"at":"2026-11-18T11:06:42.000Z","receivedAt":"2026-11-18T11:06:42.000Z","provenance":"verified","confirmation":null,"finding":null,"derivedFrom":null,"user":null,"tags":[],"metadata":null,"replyTo":"m1","retryOf":null,"trace":null,"feedback":{"up":1,"down":0,"votes":[{"voter":"user:u1","by":"user","name":"u1","thumb":"up","comment":"thanks","at":"2026-11-18T11:06:44.000Z"}]},"scores":[],"comments":[],"runs":[\#(r1)]}"#
+        #"{"type":"message","id":"m2","role":"assistant","content":[{"text":"Hi","type":"text"}],"at":"2026-11-18T11:06:42.000Z","receivedAt":"2026-11-18T11:06:42.000Z","provenance":"verified","confirmation":null,"finding":null,"derivedFrom":null,"user":null,"tags":[],"metadata":null,"replyTo":"m1","retryOf":null,"trace":null,"feedback":{"up":1,"down":0,"votes":[{"voter":"user:u1","by":"user","name":"u1","proven":false,"thumb":"up","comment":"thanks","at":"2026-11-18T11:06:44.000Z"}]},"scores":[],"comments":[],"runs":[\#(r1)]}"#
     static let e1 = #"{"type":"event","id":"e1","name":"opened","metadata":null,"at":"2026-11-18T11:06:45.000Z","user":null}"#
     static let r1 =
         #"{"id":"r1","kind":"llm","name":"answer","parent":"m2","thread":"t-1","link":"bound","via":null,"input":"Hello","output":null,"model":null,"provider":null,"usage":{"total":3},"cost":0.25,"success":true,"error":null,"startedAt":"2026-11-18T11:06:41.000Z","endedAt":"2026-11-18T11:06:41.500Z","latencyMs":500,"metadata":null,\#(runRest),"runs":[\#(bareRun("r2", link: "bound"))]}"#
@@ -22,7 +22,7 @@ struct ThreadRoutesTests {
     static let score =
         #"{"name":"tone","value":0.5,"category":null,"reason":null,"author":"sdk","judge":"program","at":"2026-11-18T11:06:49.000Z","stale":false}"#
     static let marks = #""reviewed":null,"seen":null,"errors":0,"findings":0"#
-    static let opening = #""id":"t-1","number":0,"status":"inactive","user":{"id":"u1","props":{"plan":"pro"}},"tags":["vip"]"#
+    static let opening = #""id":"t-1","number":0,"status":"inactive","user":{"id":"u1","proven":false,"props":{"plan":"pro"}},"tags":["vip"]"#
     static let span = #""messageCount":2,"firstAt":"2026-11-18T11:06:40.000Z","lastAt":"2026-11-18T11:06:45.000Z""#
 
     /// A run of which nothing but its ID is known.

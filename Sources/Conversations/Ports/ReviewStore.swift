@@ -67,6 +67,8 @@ public struct Overview: Sendable, Equatable {
 /// A chat user and what they left.
 public struct UserSummary: Sendable, Equatable {
     public var id: String
+    /// Whether this is who proved the name; somebody who only says it is another user.
+    public var isProven: Bool
     public var props: JSONText?
     public var threads: Int
     public var messages: Int
@@ -74,8 +76,12 @@ public struct UserSummary: Sendable, Equatable {
     public var lastAt: Timestamp
     public var up: Int
     public var down: Int
-    public init(id: String, props: JSONText?, threads: Int, messages: Int, firstAt: Timestamp, lastAt: Timestamp, up: Int, down: Int) {
+    public init(
+        id: String, isProven: Bool = false, props: JSONText?, threads: Int, messages: Int, firstAt: Timestamp, lastAt: Timestamp, up: Int,
+        down: Int
+    ) {
         self.id = id
+        self.isProven = isProven
         self.props = props
         self.threads = threads
         self.messages = messages

@@ -107,7 +107,9 @@ struct ParcelReader {
                             payload: JSONText(json)))
                 ])
             }
-            return Parcel(items: items(events), sentAt: json["sentAt"].flatMap { Timestamp($0) })
+            var parcel = Parcel(items: items(events), sentAt: json["sentAt"].flatMap { Timestamp($0) })
+            parcel.token = json["token"]?.string
+            return parcel
         default: return Parcel(items: [item(json)])
         }
     }

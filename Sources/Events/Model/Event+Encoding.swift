@@ -120,6 +120,7 @@ extension Event {
         public var type: String
         public var thread: String?
         public var at: Timestamp
+        /// `User.key`.
         public var user: String?
         public var role: Role?
         /// A message's text; nil when its content is blocks (they are in the payload).
@@ -146,13 +147,15 @@ extension Event {
             writer.field("at", columns.at)
             writer.field(ifPresent: "role", columns.role?.rawValue)
             writer.field(ifPresent: "content", columns.text)
+            // Whoever it is; `identify` is nothing without.
             if let user = columns.user {
                 writer.key("user")
-                writer.object { $0.field("id", user) }
+                writer.object { $0.field("id", User(key: user).id) }
             }
         }
         guard let payload, !payload.isEmpty else {
             self = try JSONDocument.read(writer.bytes, isOurs: true) { try Event($0) }
+            user = columns.user.map { User(key: $0) }
             return
         }
         var props: JSONText?
@@ -176,7 +179,7 @@ extension Event {
         }
         self = try JSONDocument.read(whole, isOurs: true) { try Event($0) }
         self.unknown = unknown
-        user = columns.user.map { User(id: $0, props: props) }
+        user = columns.user.map { User(key: $0, props: props) }
     }
 }
 

@@ -44,7 +44,12 @@ public struct Event: Sendable, Equatable {
     public struct User: Sendable, Equatable {
         public var id: String
         public var props: JSONText?
-        public init(id: String, props: JSONText? = nil) { (self.id, self.props) = (id, props) }
+        /// Whether a token or a backend vouched for it (P-AUTH-1); set by the server, no payload can say it.
+        public var isProven: Bool
+
+        public init(id: String, props: JSONText? = nil, isProven: Bool = false) {
+            (self.id, self.props, self.isProven) = (id, props, isProven)
+        }
     }
 
     public struct ThreadPatch: Sendable, Equatable {

@@ -29,7 +29,63 @@ public struct Project: Sendable, Equatable {
         public var scoring = Scoring.review
         /// Conversations without activity for this many days are erased; nil: kept.
         public var retentionDays: Int?
+        public var checks = Checks()
+        /// What proofs of users are signed with: two may be live, so that one can replace the other.
+        public var identityKeys: [IdentityKey] = []
         public init() {}
+    }
+
+    /// How much a check has to say.
+    public enum CheckMode: String, Sendable, CaseIterable {
+        /// Nothing is looked at.
+        case off
+        /// Everything passes; what `enforce` would refuse is counted.
+        case dryRun = "dry_run"
+        case enforce
+    }
+
+    /// What is checked of a sender, each in a mode of its own.
+    public struct Checks: Sendable, Equatable {
+        public enum Name: String, Sendable, CaseIterable { case key, origin, identity, quota, schema }
+
+        private var modes: [Name: CheckMode] = [:]
+
+        public init() {}
+
+        /// Off: revoked and expired keys still open (`key`), any page may use a public key (`origin`), nobody proves who they are
+        /// (`identity`), nobody is slowed down (`quota`), and what an event says beside what it needs may break its rules (`schema`).
+        public subscript(name: Name) -> CheckMode {
+            get { modes[name] ?? (name == .identity ? .off : .enforce) }
+            set { modes[name] = newValue }
+        }
+
+        public static func == (a: Self, b: Self) -> Bool { Name.allCases.allSatisfy { a[$0] == b[$0] } }
+    }
+
+    /// What proofs of users are signed with (RFC 7518, section 3; RFC 8037): a secret that is shared, or the public half of a pair.
+    public struct IdentityKey: Sendable, Equatable {
+        /// Pinned: a token of another algorithm is refused, whatever it says of itself.
+        public enum Algorithm: String, Sendable, CaseIterable { case hs256 = "HS256", es256 = "ES256", edDSA = "EdDSA" }
+
+        /// How many may be live at once.
+        public static let most = 2
+
+        /// `idk_…`; a token may name it as `kid`.
+        public var id: String
+        public var algorithm: Algorithm
+        /// The secret of HS256, sealed.
+        public var sealed: [UInt8]?
+        /// The public key of the others, as PEM.
+        public var pem: String?
+        public var createdAt: Timestamp
+
+        public init(id: String, algorithm: Algorithm, sealed: [UInt8]? = nil, pem: String? = nil, createdAt: Timestamp) {
+            self.id = id
+            self.algorithm = algorithm
+            self.sealed = sealed
+            self.pem = pem
+            self.createdAt = createdAt
+        }
     }
 
     /// Who may score a conversation when, and what becomes of scores when it goes on.

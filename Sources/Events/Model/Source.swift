@@ -41,11 +41,12 @@ public struct Source: Sendable, Hashable {
         self.transport = transport
     }
 
-    /// How an event of this source shows where it came from: the secret lane vouches, a page only claims.
-    public func provenance(userNamed: Bool) -> Provenance {
+    /// How an event of this source shows where it came from: the secret lane vouches, a page only claims what no token
+    /// proves.
+    public func provenance(of user: Event.User?) -> Provenance {
         switch lane {
         case .secret: .verified
-        case .public: userNamed ? .claimed : .anonymous
+        case .public: user.map { $0.isProven ? .verified : .claimed } ?? .anonymous
         }
     }
 }

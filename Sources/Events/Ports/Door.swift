@@ -139,6 +139,8 @@ public struct Parcel: Sendable {
     public var items: [Item]
     /// The sender's clock when it sent this; tells how far off it is.
     public var sentAt: Timestamp?
+    /// The proof of the user whose events these are, where the body has it (P-AUTH-2); never kept.
+    public var token: String?
     /// One an item; empty: all of them go to `own`.
     public var destinations: [Destination] = []
     /// Whether the IDs in it are names that the door's `idScheme` made with the key it came with.

@@ -12,6 +12,10 @@ public enum Reason: String, Sendable, CaseIterable, Hashable {
     case secretKeyInBrowser = "secret_key_in_browser"
     case projectRequired = "project_required"
     case projectUnknown = "project_unknown"
+    case invalidToken = "invalid_token"
+    case expiredToken = "expired_token"
+    case identityRequired = "identity_required"
+    case identityMismatch = "identity_mismatch"
     case unauthorized = "unauthorized"
     case roleForbidden = "role_forbidden"
     // What the event says
@@ -53,7 +57,8 @@ public enum Reason: String, Sendable, CaseIterable, Hashable {
     /// Whether the same thing may succeed later without being changed.
     public var isTemporary: Bool {
         switch self {
-        case .rateLimited, .overloaded, .storeUnavailable, .diskFull, .draining, .overCredits, .internal, .bodyTimeout, .bodyIncomplete:
+        case .rateLimited, .overloaded, .storeUnavailable, .diskFull, .draining, .overCredits, .internal, .bodyTimeout, .bodyIncomplete,
+            .expiredToken:
             true
         default: false
         }
@@ -62,8 +67,10 @@ public enum Reason: String, Sendable, CaseIterable, Hashable {
     /// The status of an HTTP answer that is nothing but this refusal (RFC 9110, section 15).
     public var httpStatus: Int {
         switch self {
-        case .missingKey, .malformedKey, .unknownKey, .revokedKey, .expiredKey, .unauthorized: 401
-        case .originForbidden, .originMissing, .originNull, .secretKeyInBrowser, .laneForbidden, .roleForbidden: 403
+        case .missingKey, .malformedKey, .unknownKey, .revokedKey, .expiredKey, .unauthorized, .invalidToken, .expiredToken: 401
+        case .identityRequired, .identityMismatch, .originForbidden, .originMissing, .originNull, .secretKeyInBrowser, .laneForbidden,
+            .roleForbidden:
+            403
         case .projectUnknown, .notFound: 404
         case .methodNotAllowed: 405
         case .conversationActive, .nameTaken, .lastAdmin: 409
@@ -108,6 +115,22 @@ public enum Reason: String, Sendable, CaseIterable, Hashable {
             ("A secret key was sent by a browser, where everyone can read it.", "Revoke it now and use the public key in pages.")
         case .projectRequired: ("A workspace key does not say which project it means.", "Add `?project=NAME`.")
         case .projectUnknown: ("There is no project of that name for this key.", "See `parley project list`.")
+        case .invalidToken:
+            (
+                "The proof of the user does not hold: its signature, algorithm, audience or times.",
+                "Sign it in your backend with the project's identity key; the message says what is wrong (`parley identity check`)."
+            )
+        case .expiredToken: ("The proof of the user has run out.", "Fetch a new token, and send the events again with it.")
+        case .identityRequired:
+            (
+                "The project takes events of a named user only with a proof of who it is.",
+                "Send a token signed in your backend, or leave `user` out."
+            )
+        case .identityMismatch:
+            (
+                "The event names another user, or another conversation, than the proof it came with.",
+                "Send each user's events with that user's own token."
+            )
         case .unauthorized:
             ("Reading needs a secret key or a signed-in reviewer.", "Send a secret key, or open a link made with `parley review link`.")
         case .roleForbidden:

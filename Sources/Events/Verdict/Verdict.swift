@@ -59,6 +59,8 @@ public struct Tally: Sendable, Equatable {
     public var received = 0
     public var verdicts: [Verdict.Name: Int] = [:]
     public var reasons: [Reason: Int] = [:]
+    /// What passed because a check is in dry run, by the reason it would have been refused for. Not a part of the law.
+    public var overlooked: [Reason: Int] = [:]
 
     public init() {}
 
@@ -71,8 +73,9 @@ public struct Tally: Sendable, Equatable {
         received += other.received
         verdicts.merge(other.verdicts, uniquingKeysWith: +)
         reasons.merge(other.reasons, uniquingKeysWith: +)
+        overlooked.merge(other.overlooked, uniquingKeysWith: +)
     }
 
-    public var isEmpty: Bool { received == 0 && verdicts.isEmpty }
+    public var isEmpty: Bool { received == 0 && verdicts.isEmpty && overlooked.isEmpty }
     public var holds: Bool { received == verdicts.values.reduce(0, +) }
 }

@@ -8,7 +8,9 @@ import NIOHTTP1
 /// credentials whether they want to or not, so the origin is named exactly and never `*`.
 enum CORS {
     /// Headers a page may send; anything else it asks for is left out of the answer.
-    static let requestHeaders = ["Authorization", "Content-Type", "Content-Encoding", "X-API-Key", "Parley-Project", "X-Org-Id"]
+    static let requestHeaders = [
+        "Authorization", "Content-Type", "Content-Encoding", "X-API-Key", "Parley-Project", "Parley-User-Token", "X-Org-Id",
+    ]
     static let exposedHeaders = "Retry-After, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, Date"
 
     /// Added to every answer of an entrance, refusals too: a developer must be able to read why.

@@ -49,7 +49,12 @@ final class DoorRoute: Sendable {
         /// nil at an entrance that needs no key.
         fileprivate var passage: Passage?
         var contentType: String?
+        /// The proof of a user, where it came in a header.
+        fileprivate var token: String?
     }
+
+    /// P-AUTH-2: never in an address.
+    private static let tokenHeader = "Parley-User-Token"
 
     /// What a request comes to.
     struct Answer: Sendable {
@@ -76,7 +81,9 @@ final class DoorRoute: Sendable {
     func enter(_ head: HTTPRequestHead, parameters: [String: String], peer: String) -> Entry {
         let knock = Knock(
             KnockHeaders(head), peer: peer, addresses: addresses, places: entrance.keyPlaces, mayLackOrigin: entrance.servesBackends)
-        var caller = Caller(origin: knock.origin, passage: nil, contentType: head.headers.first(name: "Content-Type"))
+        var caller = Caller(
+            origin: knock.origin, passage: nil, contentType: head.headers.first(name: "Content-Type"),
+            token: head.headers.first(name: Self.tokenHeader))
         do throws(Refusal) {
             caller.passage = try admit(knock).get()
             let passage = caller.passage
@@ -110,7 +117,9 @@ final class DoorRoute: Sendable {
             let isQuick = !entrance.asks && asked.body.count <= Self.quickBodyBytes
             guard isQuick else { return goOn(loop, done) { [asked] in await self.take(asked, from: caller) } }
             let parcel = try read(asked, from: caller)
-            guard let access = caller.passage?.ownAccess, parcel.destinations.allSatisfy({ $0 == .own }), !isNamed(parcel) else {
+            guard let access = caller.passage?.ownAccess, parcel.destinations.allSatisfy({ $0 == .own }), !isNamed(parcel),
+                access.lane == .secret || token(of: parcel, caller) == nil
+            else {
                 return goOn(loop, done) { [asked] in await self.take(parcel, asked, from: caller) }
             }
             ingest.accept(parcel, from: access, over: entrance.transport, receivedAt: asked.receivedAt) { [asked] verdicts in
@@ -171,8 +180,14 @@ final class DoorRoute: Sendable {
     }
 
     private func take(_ parcel: Parcel, _ asked: DoorRequest, from caller: Caller) async -> Answer {
-        answer(to: await deliver(parcel, from: caller.passage, receivedAt: asked.receivedAt), of: parcel, asked, caller)
+        var passage = caller.passage
+        if let project = passage?.project, passage?.lane == .public {
+            passage?.proof = await keys.prove(token(of: parcel, caller), to: project)
+        }
+        return answer(to: await deliver(parcel, from: passage, receivedAt: asked.receivedAt), of: parcel, asked, caller)
     }
+
+    private func token(of parcel: Parcel, _ caller: Caller) -> String? { caller.token ?? parcel.token }
 
     /// Whether its IDs are names that its key made, which has to be noted first.
     private func isNamed(_ parcel: Parcel) -> Bool { door.idScheme != nil && parcel.usesSchemeNames }

@@ -34,6 +34,7 @@ enum CloseCode: UInt16, Sendable, CaseIterable {
             case .overloaded: .overloaded
             case .storeUnavailable, .diskFull: .storeUnavailable
             case .draining: .draining
+            case .expiredToken: .tokenExpired
             case .bodyTooLarge, .batchTooLarge: .frameTooLarge
             case .invalidUTF8: .notUTF8
             // Whatever else is wrong with a key: nothing opens with it.

@@ -1,4 +1,5 @@
 public import Events
+import Keys
 
 /// Now, by both clocks: the steady one for time-outs, the wall's for what we say.
 struct Moment: Sendable {
@@ -12,6 +13,8 @@ enum SessionAction: Sendable {
     case send(ServerFrame)
     /// Admit and commit; the answer comes back through `committed`.
     case ingest(batch: Int64, Parcel)
+    /// Find out whom a token proves; the answer comes back through `proved`.
+    case prove(token: String)
     /// Write down that so many events came which could not be taken; a frame that can't be read counts as one.
     case book(Refusal, events: Int)
     /// Send a close frame; nothing is sent behind it.
@@ -35,6 +38,8 @@ public struct Session: Sendable {
         /// Bytes of batches that wait for their commit before the socket is read no further: with many sockets, this
         /// times their number is what they can hold.
         public var maximumUncommittedBytes = 1024 * 1024
+        /// How long a socket may go on once the proof of its user has run out.
+        public var tokenGraceMilliseconds: Int64 = 30_000
         /// How long the peer has to answer a close frame.
         public var closeTimeoutMilliseconds: Int64 = 2000
 
@@ -74,6 +79,11 @@ public struct Session: Sendable {
     private var ledger: CreditLedger
     private var overCreditsInARow = 0
     private var uncommittedBytes = 0
+    /// When the proof of the user runs out, and since when it has, in milliseconds of uptime.
+    private var proofEnd: Int64?
+    private var unproven: Int64?
+    /// Whether the project insists on proofs.
+    private var insistsOnProof = false
 
     init(id: String, configuration: Configuration, at now: Moment) {
         self.id = id
@@ -100,11 +110,10 @@ public struct Session: Sendable {
         guard !isClosing else { return [] }
         lastHeard = now.uptime
         switch frame {
-        case .hello: return hello(at: now)
+        case .hello(_, let token): return hello(token, at: now)
         case .batch(let number, let parcel): return batch(number, parcel, bytes: bytes, pressure: pressure, at: now)
         case .heartbeat: return [.send(.heartbeat(time: now.time))]
-        // Proof of users is off: what a token says is not looked at, and the page is told so.
-        case .auth: return [.send(.auth(identity: .claimed, reason: "identity_off"))]
+        case .auth(let token): return [.prove(token: token)]
         case .unknown(let type):
             return [.send(.error(code: 0, name: "unknown_frame", refusal: Refusal(.badRequest, field: "type", Self.unknownFrame(type))))]
         case .malformed(let refusal): return [.book(refusal, events: 1)] + end(with: CloseCode(endingFor: refusal.reason), refusal, at: now)
@@ -113,6 +122,22 @@ public struct Session: Sendable {
 
     /// Any frame counts as a sign of life, pings and pongs too.
     mutating func heard(at now: Moment) { lastHeard = now.uptime }
+
+    /// P-SOCK-8: a token is answered, whatever it proves.
+    /// - Parameter proof: `none` where the project does not look at proofs.
+    /// - Parameter mode: how much the check of identity has to say in the project.
+    mutating func proved(_ proof: Proof, mode: Project.CheckMode, at now: Moment) -> [SessionAction] {
+        guard !isClosing else { return [] }
+        insistsOnProof = mode == .enforce
+        (proofEnd, unproven) = (nil, nil)
+        switch proof {
+        case .none: return [.send(.auth(identity: .claimed, reason: "identity_off"))]
+        case .failed(let refusal): return [.send(.auth(identity: .claimed, reason: refusal.reason.rawValue))]
+        case .user(let user):
+            proofEnd = now.uptime + max(0, (user.expiresAt.microseconds - now.time.microseconds) / 1000)
+            return [.send(.auth(identity: .verified, reason: nil))]
+        }
+    }
 
     mutating func committed(_ batch: Int64, _ verdicts: [Verdict], pressure: Double, at now: Moment) -> [SessionAction] {
         guard let first = pending.first else { return [] }
@@ -135,6 +160,7 @@ public struct Session: Sendable {
             return end(
                 with: .helloTimeout, Refusal(.bodyTimeout, "No hello came within \(configuration.helloTimeoutMilliseconds) ms."), at: now)
         }
+        if let actions = proofActions(at: now) { return actions }
         // While we read no further, silence is ours.
         if isSaturated { lastHeard = now.uptime }
         // P-BEAT-2: two and a half heartbeats of silence.
@@ -143,6 +169,16 @@ public struct Session: Sendable {
         }
         let returned = ledger.grant(pressure: pressure)
         return returned > 0 ? [.send(.credits(returned))] : []
+    }
+
+    /// P-AUTH-6: a page is told that its proof has run out, and has a while to bring another.
+    private mutating func proofActions(at now: Moment) -> [SessionAction]? {
+        if let end = proofEnd, now.uptime >= end {
+            (proofEnd, unproven) = (nil, now.uptime)
+            return [.send(.auth(identity: .claimed, reason: Reason.expiredToken.rawValue))]
+        }
+        guard insistsOnProof, let since = unproven, now.uptime - since >= configuration.tokenGraceMilliseconds else { return nil }
+        return end(with: .tokenExpired, Refusal(.expiredToken, field: "token"), at: now)
     }
 
     /// P-KEY-4: a key that is revoked stops on open sockets too.
@@ -186,10 +222,10 @@ public struct Session: Sendable {
 
     // MARK: frames
 
-    private mutating func hello(at now: Moment) -> [SessionAction] {
+    private mutating func hello(_ token: String?, at now: Moment) -> [SessionAction] {
         guard case .helloAwaited = phase else { return malformed("A second hello came; one session has one.", at: now) }
         phase = .open
-        return []
+        return token.map { [.prove(token: $0)] } ?? []
     }
 
     private mutating func batch(_ number: Int64, _ parcel: Parcel, bytes: Int, pressure: Double, at now: Moment) -> [SessionAction] {

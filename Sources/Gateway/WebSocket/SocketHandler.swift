@@ -21,7 +21,10 @@ final class SocketHandler: ChannelDuplexHandler {
 
     private let reception: SocketReception
     private let door: any SocketDoor
-    private let entry: Entry
+    private var entry: Entry
+    /// Batches that came while a token is being looked at: whose they are is not known yet. Bounded by the credits.
+    private var unattributed: [(batch: Int64, parcel: Parcel)] = []
+    private var proofsAwaited = 0
     private var session: Session
     private var messages: MessageAssembler
     private var context: ChannelHandlerContext?
@@ -139,7 +142,9 @@ final class SocketHandler: ChannelDuplexHandler {
         for action in actions {
             switch action {
             case .send(let frame): send(frame)
-            case .ingest(let batch, let parcel): ingest(batch, parcel, on: context.eventLoop)
+            case .ingest(let batch, let parcel):
+                if proofsAwaited > 0 { unattributed.append((batch, parcel)) } else { ingest(batch, parcel, on: context.eventLoop) }
+            case .prove(let token): prove(token, on: context.eventLoop)
             case .book(let refusal, let events): book(refusal, events: events)
             case .close(let code): sendClose(code.rawValue, reason: code.name)
             case .disconnect:
@@ -148,6 +153,28 @@ final class SocketHandler: ChannelDuplexHandler {
             }
         }
         context.flush()
+    }
+
+    private func prove(_ token: String, on loop: any EventLoop) {
+        guard case .access(let access) = entry else { return }
+        proofsAwaited += 1
+        let bound = NIOLoopBound(self, eventLoop: loop)
+        Task { [keys = reception.keys] in
+            let proof = await keys.prove(token, to: access.project)
+            loop.execute { bound.value.proved(proof) }
+        }
+    }
+
+    private func proved(_ proof: Proof) {
+        proofsAwaited -= 1
+        guard case .access(var access) = entry else { return }
+        access.proof = proof
+        entry = .access(access)
+        perform(session.proved(proof, mode: reception.keys.mode(of: .identity, in: access.project), at: now))
+        guard proofsAwaited == 0, let context else { return }
+        let waiting = unattributed
+        unattributed = []
+        for (batch, parcel) in waiting { ingest(batch, parcel, on: context.eventLoop) }
     }
 
     private func ingest(_ batch: Int64, _ parcel: Parcel, on loop: any EventLoop) {

@@ -34,6 +34,15 @@ struct ProjectCommand: AsyncParsableCommand {
         var scoring: Project.Scoring?
         @Option(help: ArgumentHelp("Erase conversations this long after their last activity, like 90d, or none.", valueName: "days"))
         var retention: RetentionArgument?
+        @Option(
+            name: .customLong("check"),
+            help: ArgumentHelp(
+                """
+                How much a check has to say, like origin=dry_run; may be repeated. Checks: key (revoked and expired ones), origin, identity \
+                (proofs of users, see `parley identity`), quota, schema (what an event says beside what it needs). enforce refuses, dry_run \
+                counts what enforce would refuse (`GET /v1/outcomes`), off does not look.
+                """, valueName: "check=mode"))
+        var checks: [CheckArgument] = []
 
         func apply(to settings: inout Project.Settings) throws {
             for origin in origin {
@@ -47,6 +56,7 @@ struct ProjectCommand: AsyncParsableCommand {
             settings.inactiveAfterSeconds = inactiveAfter?.seconds ?? settings.inactiveAfterSeconds
             settings.scoring = scoring ?? settings.scoring
             if let retention { settings.retentionDays = retention.days }
+            for check in checks { settings.checks[check.name] = check.mode }
         }
     }
 
@@ -216,11 +226,26 @@ struct ProjectCommand: AsyncParsableCommand {
               Inactive after   \(settings.inactiveAfterSeconds.plain) s
               Scoring          \(settings.scoring.rawValue)
               Retention        \(settings.retentionDays.map { "\($0) days" } ?? "none: everything is kept")
+              Checks           \(Project.Checks.Name.allCases.map { "\($0.rawValue) \(settings.checks[$0].rawValue)" }.joined(separator: ", "))
             """)
     }
 }
 
 extension Project.Scoring: ExpressibleByArgument {}
+
+/// A check and its mode, like `origin=dry_run`.
+struct CheckArgument: ExpressibleByArgument {
+    var name: Project.Checks.Name
+    var mode: Project.CheckMode
+
+    init?(argument: String) {
+        let parts = argument.split(separator: "=", omittingEmptySubsequences: false).map(String.init)
+        guard parts.count == 2, let name = Project.Checks.Name(rawValue: parts[0]), let mode = Project.CheckMode(rawValue: parts[1]) else {
+            return nil
+        }
+        (self.name, self.mode) = (name, mode)
+    }
+}
 
 /// A number of days, like `90d`, or `none`.
 struct RetentionArgument: ExpressibleByArgument {
@@ -260,6 +285,8 @@ extension JSONWriter {
             json.field("inactiveAfterSeconds", settings.inactiveAfterSeconds)
             json.field("scoring", settings.scoring.rawValue)
             json.field(orNull: "retentionDays", settings.retentionDays.map(Int64.init))
+            json.key("checks")
+            json.object { for name in Project.Checks.Name.allCases { $0.field(name.rawValue, settings.checks[name].rawValue) } }
         }
     }
 }

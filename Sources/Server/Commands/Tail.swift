@@ -76,7 +76,7 @@ extension JSONWriter {
             json.field("project", project)
             json.field("at", stored.at)
             json.field("receivedAt", stored.receivedAt)
-            json.field("provenance", stored.source.provenance(userNamed: stored.event.user != nil).rawValue)
+            json.field("provenance", stored.source.provenance(of: stored.event.user).rawValue)
             json.field("lane", stored.source.lane.rawValue)
             json.field("key", stored.source.key)
             json.field(orNull: "origin", stored.source.origin)

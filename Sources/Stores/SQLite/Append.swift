@@ -151,7 +151,7 @@ struct AppendTransaction {
         let space = event.idSpace
         let slot = try event.thread.map { try threads.slot(of: $0, in: project) }
         let thread = slot.map { threads.number(at: $0) }
-        let person = try event.user.map { try number(of: $0.id, in: project) }
+        let person = try event.user.map { try number(of: $0.key, in: project) }
         var role: Int?
         var text: String?
         if case .message(let message) = event.body {
@@ -177,7 +177,7 @@ struct AppendTransaction {
         insert.bind(event.target)
         guard try insert.run() > 0 else { return false }
         if let slot {
-            threads.apply(event, at: admitted.at, from: delivery.source.provenance(userNamed: event.user != nil), to: slot)
+            threads.apply(event, at: admitted.at, from: delivery.source.provenance(of: event.user), to: slot)
         }
         if let props = event.user?.props, let person {
             self.props[person, default: []].append((props, ThreadFold.Place(at: admitted.at, id: event.id)))
@@ -380,6 +380,7 @@ struct AppendTransaction {
         add("received", tally.received)
         for (name, count) in tally.verdicts { add(name.rawValue, count) }
         for (reason, count) in tally.reasons { add("reason:" + reason.rawValue, count) }
+        for (reason, count) in tally.overlooked { add("overlooked:" + reason.rawValue, count) }
     }
 
     // MARK: numbers

@@ -146,6 +146,25 @@ extension Project.Settings {
             writer.field("inactiveAfterSeconds", inactiveAfterSeconds)
             writer.field("scoring", scoring.rawValue)
             if let retentionDays { writer.field("retentionDays", retentionDays) }
+            let checks = self.checks
+            if checks != Project.Checks() {
+                writer.key("checks")
+                writer.object { for name in Project.Checks.Name.allCases { $0.field(name.rawValue, checks[name].rawValue) } }
+            }
+            if !identityKeys.isEmpty {
+                writer.key("identityKeys")
+                writer.array(identityKeys) { writer, key in
+                    writer.object {
+                        $0.field("id", key.id)
+                        $0.field("algorithm", key.algorithm.rawValue)
+                        $0.field(
+                            ifPresent: "sealed",
+                            key.sealed.map { $0.map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }.joined() })
+                        $0.field(ifPresent: "pem", key.pem)
+                        $0.field("created", key.createdAt.microseconds)
+                    }
+                }
+            }
             for (name, value) in [("keyQuota", keyQuota), ("addressQuota", addressQuota)] {
                 writer.key(name)
                 if let value {
@@ -174,8 +193,35 @@ extension Project.Settings {
                 guard let rate = value["perSecond"]?.double, let burst = value["burst"]?.double else { return nil }
                 return Project.Quota(perSecond: rate, burst: burst)
             }
+            json["checks"]?.forEachMember { name, mode in
+                guard let name = Project.Checks.Name(rawValue: String(decoding: name, as: UTF8.self)),
+                    let mode = mode.string.flatMap({ Project.CheckMode(rawValue: $0) })
+                else { return }
+                checks[name] = mode
+            }
+            json["identityKeys"]?.forEachElement { json in
+                guard let id = json["id"]?.string, let created = json["created"]?.integer,
+                    let algorithm = json["algorithm"]?.string.flatMap({ Project.IdentityKey.Algorithm(rawValue: $0) })
+                else { return }
+                identityKeys.append(
+                    Project.IdentityKey(
+                        id: id, algorithm: algorithm, sealed: json["sealed"]?.string.flatMap(Self.bytes(ofHex:)), pem: json["pem"]?.string,
+                        createdAt: Timestamp(microseconds: created)))
+            }
             keyQuota = quota(json["keyQuota"], default: keyQuota)
             addressQuota = quota(json["addressQuota"], default: addressQuota)
         }
+    }
+
+    private static func bytes(ofHex text: String) -> [UInt8]? {
+        var bytes: [UInt8] = []
+        var digits = text.utf8.makeIterator()
+        while let high = digits.next() {
+            guard let low = digits.next(), let a = Character(Unicode.Scalar(high)).hexDigitValue,
+                let b = Character(Unicode.Scalar(low)).hexDigitValue
+            else { return nil }
+            bytes.append(UInt8(a << 4 | b))
+        }
+        return bytes
     }
 }

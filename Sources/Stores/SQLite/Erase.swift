@@ -11,14 +11,16 @@ extension SQLiteStore {
 
     public func erase(user: String, in project: ProjectID) async throws -> Erasure {
         var erasure = Erasure()
+        let keys = Event.User.keys(of: user)
         while try await eraseNext(
             &erasure, in: project,
             { eraser in
                 let numbers = try Int64.fetchAll(
-                    eraser.db, sql: "SELECT number FROM thread WHERE project = ? AND person = ? LIMIT ?",
-                    arguments: [project.number, user, Self.eraseChunk])
+                    eraser.db, sql: "SELECT number FROM thread WHERE project = ? AND person IN (?, ?) LIMIT ?",
+                    arguments: [project.number] + StatementArguments(keys) + [Self.eraseChunk])
                 if !numbers.isEmpty { return try eraser.remove(threads: numbers, atMost: Self.eraseChunk) || true }
-                return try eraser.removeWords(of: user, atMost: Self.eraseChunk)
+                // Whoever asks to be forgotten is so under what others said in their name as well.
+                return try keys.contains { try eraser.removeWords(of: $0, atMost: Self.eraseChunk) }
             })
         {}
         try await eraseQuarantined(of: user, in: project, &erasure)
@@ -275,6 +277,7 @@ struct Eraser {
     // MARK: users
 
     /// Takes away what a user said in the threads of others, and at last the user; answers whether there is more.
+    /// - Parameter user: `Event.User.key`.
     mutating func removeWords(of user: String, atMost limit: Int) throws -> Bool {
         guard
             let person = try Int64.fetchOne(

@@ -15,7 +15,7 @@ enum EventRows {
         /// Its thread's number; the thread's name is not there while its row is still to be written.
         var thread: Int64?
 
-        var provenance: Provenance { source.provenance(userNamed: event.user != nil) }
+        var provenance: Provenance { source.provenance(of: event.user) }
     }
 
     /// The columns every query here selects, in the order `item(_:)` reads them.

@@ -33,6 +33,8 @@ extension Tally {
             verdicts[verdict, default: 0] += count
         } else if name.hasPrefix("reason:"), let reason = Reason(rawValue: String(name.dropFirst(7))) {
             reasons[reason, default: 0] += count
+        } else if name.hasPrefix("overlooked:"), let reason = Reason(rawValue: String(name.dropFirst(11))) {
+            overlooked[reason, default: 0] += count
         }
     }
 }

@@ -86,10 +86,11 @@ struct ThreadQuery {
     private mutating func narrow() {
         let number = project.number.number
         if let user = filter.user {
-            add("t.person = ?", [user])
+            let keys = Event.User.keys(of: user)
+            add("t.person IN (?, ?)", StatementArguments(keys))
             drive(
-                "SELECT number FROM thread INDEXED BY thread_person WHERE project = ? AND person = ? AND person IS NOT NULL",
-                [number, user])
+                "SELECT number FROM thread INDEXED BY thread_person WHERE project = ? AND person IN (?, ?) AND person IS NOT NULL",
+                [number] + StatementArguments(keys))
         }
         if let tag = filter.tag {
             add(
@@ -353,7 +354,7 @@ extension ConversationReader {
                 status: ThreadSummary.status(
                     set: fold.status.map { ($0.value, $0.place.at) }, lastAt: lastAt, now: now,
                     inactiveAfterSeconds: project.settings.inactiveAfterSeconds),
-                user: try fold.user.map { Event.User(id: $0.value, props: try props(of: $0.value)) }, tags: tags,
+                user: try fold.user.map { Event.User(key: $0.value, props: try props(of: $0.value)) }, tags: tags,
                 metadata: fold.metadata?.value, messageCount: fold.messageCount, firstAt: Timestamp(microseconds: row[2]),
                 lastAt: lastAt, first: fold.firstMessage.flatMap { excerpts[$0.id] }, last: fold.lastMessage.flatMap { excerpts[$0.id] },
                 up: votes[0], down: votes[1],
@@ -437,6 +438,7 @@ extension ConversationReader {
             AND type NOT IN ('comment', 'trace', 'queue') AND at > ? ORDER BY at LIMIT 1
         """
 
+    /// - Parameter user: `Event.User.key`.
     private func props(of user: String) throws -> JSONText? {
         let stored = try String.fetchOne(
             db.cachedStatement(sql: "SELECT props FROM person WHERE project = ? AND id = ?"), arguments: [project.number.number, user])

@@ -43,7 +43,13 @@ extension SQLiteStore {
     }
 
     public func user(_ id: String, in project: ProjectID) async throws -> UserSummary? {
-        try await pool.read { db in try Self.user(id, in: project, db: db) }
+        try await pool.read { db in
+            // Who proved the name comes before who only says it.
+            for key in Event.User.keys(of: id) {
+                if let user = try Self.user(key, in: project, db: db) { return user }
+            }
+            return nil
+        }
     }
 
     static let countsOfUser = """
@@ -58,8 +64,10 @@ extension SQLiteStore {
         WHERE t.project = ? AND t.person = ? AND t.person IS NOT NULL AND v.voter NOT LIKE 'reviewer:%'
         """
 
-    private static func user(_ id: String, in project: ProjectID, db: Database) throws -> UserSummary? {
-        let arguments: StatementArguments = [project.number, id]
+    /// - Parameter key: `Event.User.key`.
+    private static func user(_ key: String, in project: ProjectID, db: Database) throws -> UserSummary? {
+        let user = Event.User(key: key)
+        let arguments: StatementArguments = [project.number, key]
         let counts = try Row.fetchOne(db.cachedStatement(sql: countsOfUser), arguments: arguments)!
         let person = try Row.fetchOne(
             db.cachedStatement(sql: "SELECT props FROM person WHERE project = ? AND id = ?"), arguments: arguments)
@@ -74,12 +82,14 @@ extension SQLiteStore {
                         """), arguments: arguments)
             guard let first = times?[0] as Int64?, let last = times?[1] as Int64? else { return nil }
             return UserSummary(
-                id: id, props: props(person), threads: 0, messages: 0, firstAt: Timestamp(microseconds: first),
+                id: user.id, isProven: user.isProven, props: props(person), threads: 0, messages: 0,
+                firstAt: Timestamp(microseconds: first),
                 lastAt: Timestamp(microseconds: last), up: 0, down: 0)
         }
         let votes = try Row.fetchOne(db.cachedStatement(sql: votesOfUser), arguments: arguments)!
         return UserSummary(
-            id: id, props: props(person), threads: counts[0], messages: counts[1], firstAt: Timestamp(microseconds: first),
+            id: user.id, isProven: user.isProven, props: props(person), threads: counts[0], messages: counts[1],
+            firstAt: Timestamp(microseconds: first),
             lastAt: Timestamp(microseconds: counts[3]), up: votes[0], down: votes[1])
     }
 
