@@ -9,6 +9,8 @@ public struct Run: Sendable, Equatable {
     public var kind: Event.RunKind?
     public var name: String?
     public var parent: String?
+    /// The parent that a receipt came with.
+    private var receipted: String?
     public var thread: String?
     public var user: String?
     public var input: JSONText?
@@ -65,6 +67,7 @@ public struct Run: Sendable, Equatable {
         kind = fields.kind ?? kind
         name = fields.name ?? name
         parent = fields.parent ?? parent
+        if fields.receipt != nil { receipted = fields.parent ?? receipted }
         thread = part.event.thread ?? thread
         user = part.event.user?.key ?? user
         input = fields.input ?? input
@@ -104,6 +107,9 @@ public struct Run: Sendable, Equatable {
         writer.object { writer in for (key, value) in members { writer.field(key, value) } }
         return JSONText(trusted: writer.bytes)
     }
+
+    /// Whether a receipt proved that its parent is a stored thing of the project (P-RCPT-2).
+    public var isParentProven: Bool { parent != nil && parent == receipted }
 
     /// Whether it is a whole turn of its thread: what a user said, or what was answered.
     public var isTurn: Bool { thread != nil && (question != nil || answer != nil) }

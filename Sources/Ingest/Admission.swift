@@ -51,6 +51,17 @@ public struct Admission: Sendable {
         return .admitted(admitted, overlooked: schema == .dryRun ? overlooked : [])
     }
 
+    /// P-RCPT-2: a receipt that a run comes with must be its parent's.
+    /// - Parameter holds: whether a receipt is one of that ID.
+    func check(_ decision: Decision, _ holds: (_ receipt: String, _ parent: String) -> Bool) -> Decision {
+        guard case .admitted(let admitted, _) = decision, case .run(let part) = admitted.event.body, let receipt = part.receipt else {
+            return decision
+        }
+        if let parent = part.parent, holds(receipt, parent) { return decision }
+        let event = admitted.event
+        return aside(Refusal(.invalidReceipt, field: "receipt"), id: event.id, type: event.type, payload: event.json())
+    }
+
     /// Says in an admitted event whose words it is. The digest stays: it is of what the sender said.
     func attribute(_ decision: Decision, by attribution: Attribution) -> Decision {
         guard case .admitted(var admitted, var overlooked) = decision else { return decision }

@@ -20,11 +20,27 @@ public struct Ingest: Sendable {
     /// How full the queue in front of the store is, 0...1; credits shrink above one half.
     public var pressure: Double { commits.pressure }
 
+    /// What became of a parcel: one verdict an item, in order.
+    public struct Answer: Sendable {
+        public var verdicts: [Verdict]
+        /// Where they were asked for, one an item: of what is stored.
+        public var receipts: [String?] = []
+
+        public init(verdicts: [Verdict], receipts: [String?] = []) { (self.verdicts, self.receipts) = (verdicts, receipts) }
+    }
+
     /// Admits and commits a parcel; one verdict an item, in order, after commit.
     /// - Parameter scheme: the door's own, where it has one.
     public func accept(
         _ parcel: Parcel, through scheme: IDScheme? = nil, from access: Access, over transport: Transport, receivedAt: Timestamp
     ) async -> [Verdict] {
+        await answer(to: parcel, through: scheme, from: access, over: transport, receivedAt: receivedAt).verdicts
+    }
+
+    /// The same with receipts.
+    public func answer(
+        to parcel: Parcel, through scheme: IDScheme? = nil, from access: Access, over transport: Transport, receivedAt: Timestamp
+    ) async -> Answer {
         // P-NAME-1: known before the first of such events is committed, so that no message can come in between unnamed.
         if scheme != nil, parcel.usesSchemeNames { await keys.noteNaming(with: access.text) }
         return await withCheckedContinuation { continuation in
@@ -36,9 +52,9 @@ public struct Ingest: Sendable {
     /// thread keep their order into the store.
     public func accept(
         _ parcel: Parcel, from access: Access, over transport: Transport, receivedAt: Timestamp,
-        completion: @escaping @Sendable ([Verdict]) -> Void
+        completion: @escaping @Sendable (Answer) -> Void
     ) {
-        guard !parcel.items.isEmpty else { return completion([]) }
+        guard !parcel.items.isEmpty else { return completion(Answer(verdicts: [])) }
         let source = access.source(over: transport)
         var overlooked = access.overlooked
         switch keys.spend(parcel.items.count, by: access) {
@@ -47,10 +63,10 @@ public struct Ingest: Sendable {
         case .refused(let refusal):
             let verdicts = [Verdict](repeating: .retry(refusal), count: parcel.items.count)
             book(verdicts, from: source, receivedAt: receivedAt)
-            return completion(verdicts)
+            return completion(Answer(verdicts: verdicts))
         }
         let terms = Terms(
-            lane: access.lane, schema: keys.mode(of: .schema, in: access.project),
+            lane: access.lane, project: access.project, schema: keys.mode(of: .schema, in: access.project),
             attribution: Attribution(
                 mode: keys.mode(of: .identity, in: access.project), lane: access.lane, proof: access.proof, at: receivedAt),
             overlooked: overlooked,
@@ -61,6 +77,8 @@ public struct Ingest: Sendable {
     /// On which terms a parcel is taken.
     private struct Terms {
         var lane: Lane
+        /// nil where what comes was taken before.
+        var project: Project?
         var schema = Project.CheckMode.enforce
         var attribution: Attribution?
         /// What a dry run let pass before.
@@ -76,7 +94,7 @@ public struct Ingest: Sendable {
         source.lane = lane
         return await withCheckedContinuation { continuation in
             deliver(Parcel(items: items), from: source, on: Terms(lane: lane), receivedAt: receivedAt) {
-                continuation.resume(returning: $0)
+                continuation.resume(returning: $0.verdicts)
             }
         }
     }
@@ -90,7 +108,7 @@ public struct Ingest: Sendable {
         return await withCheckedContinuation { continuation in
             let terms = Terms(lane: .secret, scoring: scoring)
             deliver(Parcel(items: events.map { .event($0) }), from: source, on: terms, receivedAt: receivedAt) {
-                continuation.resume(returning: $0)
+                continuation.resume(returning: $0.verdicts)
             }
         }
     }
@@ -106,7 +124,7 @@ public struct Ingest: Sendable {
 
     private func deliver(
         _ parcel: Parcel, from source: Source, on terms: Terms, receivedAt: Timestamp,
-        completion: @escaping @Sendable ([Verdict]) -> Void
+        completion: @escaping @Sendable (Answer) -> Void
     ) {
         // Verdicts in the order of the items; those of admitted events are filled in after commit.
         var verdicts: [Verdict?] = []
@@ -122,6 +140,10 @@ public struct Ingest: Sendable {
             var decision = admission.decide(
                 item, position: position, lane: terms.lane, schema: terms.schema, sentAt: parcel.sentAt, receivedAt: receivedAt)
             if let attribution = terms.attribution, !attribution.isIdle { decision = admission.attribute(decision, by: attribution) }
+            decision = admission.check(decision) { receipt, parent in
+                guard let project = terms.project ?? keys.project(source.project) else { return false }
+                return keys.receipts?.read(receipt, for: parent, in: project) != nil
+            }
             switch decision {
             case .admitted(var event, let overlooked):
                 for reason in overlooked { tally.overlooked[reason, default: 0] += 1 }
@@ -143,10 +165,19 @@ public struct Ingest: Sendable {
         delivery.scoring = terms.scoring
         let decided = verdicts
         let owed = delivery.tally
+        let signing = parcel.wantsReceipts ? terms.project.flatMap { project in keys.receipts.map { (project, $0, admitted) } } : nil
         commits.submit(delivery) { [unbooked] result in
             switch result {
             case .success(let reached):
-                completion(Self.merge(decided, with: reached))
+                var answer = Answer(verdicts: Self.merge(decided, with: reached))
+                if let (project, receipts, admitted) = signing {
+                    var events = admitted.makeIterator()
+                    answer.receipts = zip(decided, answer.verdicts).map { decided, verdict in
+                        guard decided == nil, let event = events.next(), verdict.refusal == nil else { return nil }
+                        return receipts.receipt(for: event.event.id, event.digest, in: project, at: receivedAt)
+                    }
+                }
+                completion(answer)
             case .failure(let failure):
                 // Nothing was kept: everything that was not plainly dropped may come again.
                 let refusal = failure.refusal
@@ -156,7 +187,7 @@ public struct Ingest: Sendable {
                 var tally = owed
                 for case .retry(let why) in answers { tally.count(.retry(why)) }
                 unbooked.add(tally, of: source)
-                completion(answers)
+                completion(Answer(verdicts: answers))
             }
         }
     }

@@ -36,6 +36,8 @@ public final class KeyRing: Service, Sendable {
     private let sealer: Sealer?
     private let clock: WallClock
     private let logger: Logger
+    /// nil where nothing is there to sign with.
+    public let receipts: Receipts?
     private let ring = Mutex(Ring())
     private let quotas = Mutex(QuotaBook())
 
@@ -43,6 +45,7 @@ public final class KeyRing: Service, Sendable {
     public init(store: any ControlStore, sealer: Sealer? = nil, clock: WallClock = .system, logger: Logger) {
         self.store = store
         self.sealer = sealer
+        receipts = sealer.map { Receipts(sealer: $0) }
         self.clock = clock
         self.logger = logger
     }
@@ -283,6 +286,9 @@ public final class KeyRing: Service, Sendable {
         guard passage.opensSeveral || passage.project?.number == project.number else { return nil }
         return ring.withLock { $0.projects[project.number]?.project }.map { passage.access(to: $0) }
     }
+
+    /// A project by its number.
+    public func project(_ number: ProjectID) -> Project? { ring.withLock { $0.projects[number]?.project } }
 
     /// The projects a passage opens.
     public func projects(of passage: Passage) -> [Project] {

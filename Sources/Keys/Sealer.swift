@@ -13,6 +13,11 @@ public struct Sealer: Sendable {
         self.key = SymmetricKey(data: key)
     }
 
+    /// A key of its own for another purpose (HKDF, RFC 5869): knowing it tells nothing of this one or of others.
+    func key(for purpose: String) -> SymmetricKey {
+        HKDF<SHA256>.deriveKey(inputKeyMaterial: key, info: Array("parley \(purpose)".utf8), outputByteCount: 32)
+    }
+
     /// nil only where the platform has no randomness.
     /// - Parameter id: what it belongs to; it opens for nothing else.
     public func seal(_ text: String, for id: String) -> [UInt8]? {

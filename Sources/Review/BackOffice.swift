@@ -10,6 +10,9 @@ public protocol BackOffice: Sendable {
     /// Sends things from quarantine through the door again; those that got in leave quarantine. One verdict an item, in order.
     func replay(_ items: [QuarantineItem], _ mending: Mending, in project: Project) async throws -> [Verdict]
 
+    /// When a thing was stored, by a receipt of it; nil where nobody here gave that receipt.
+    func time(of receipt: String, for id: String, in project: Project) -> Timestamp?
+
     /// Makes a key and keeps its digest; the text is told once.
     func issueKey(_ lane: Lane, of project: Project, label: String?, expiresAt: Timestamp?) async throws -> (key: KeyRecord, text: String)
     /// Origins that can't be allowed, with why; nil: it can.

@@ -113,6 +113,7 @@ extension JSONWriter {
         field(orNull: "thread", run.thread)
         field("link", node.link.name)
         field(orNull: "via", node.via?.rawValue)
+        field("parentProven", run.isParentProven)
         field(orNull: "input", run.input)
         field(orNull: "output", run.output)
         field(orNull: "model", run.model)

@@ -69,6 +69,7 @@ public struct Review: Sendable {
         v1.add("/v1/outcomes", [.get: outcomes])
         v1.add("/v1/quarantine", [.get: quarantine, .delete: clearQuarantine])
         v1.add("/v1/quarantine/groups", [.get: quarantineGroups])
+        v1.add("/v1/receipts", [.post: checkReceipt])
         v1.add("/v1/quarantine/replay", [.post: replayQuarantine])
         v1.add("/v1/audit", [.get: audit])
 

@@ -19,6 +19,10 @@ struct ReviewOffice: BackOffice {
         try await QuarantineReplay(store: store, ingest: ingest).replay(items, mending).map(\.verdict)
     }
 
+    func time(of receipt: String, for id: String, in project: Project) -> Timestamp? {
+        keys.receipts?.read(receipt, for: id, in: project)?.at
+    }
+
     func issueKey(_ lane: Lane, of project: Project, label: String?, expiresAt: Timestamp?) async throws -> (key: KeyRecord, text: String) {
         let made = KeyRecord.issue(lane, project: project.number, label: label, expiresAt: expiresAt, at: clock.now())
         try await store.insert(made.record)

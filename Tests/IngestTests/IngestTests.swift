@@ -129,8 +129,8 @@ struct IngestTests {
         let answers = Mutex<[Verdict]>([])
         await sink.hold()
         try await running(house) {
-            house.ingest.accept(Parcel(items: [message(1)]), from: house.page, over: .http, receivedAt: Sample.noon) { verdicts in
-                answers.withLock { $0 = verdicts }
+            house.ingest.accept(Parcel(items: [message(1)]), from: house.page, over: .http, receivedAt: Sample.noon) { answer in
+                answers.withLock { $0 = answer.verdicts }
             }
             await sink.untilHeld()
             #expect(answers.withLock { $0.isEmpty })
@@ -174,8 +174,8 @@ struct IngestTests {
         let answers = Mutex<[String: [Verdict]]>([:])
         func submit(_ name: String, _ numbers: Range<Int>) {
             house.ingest.accept(Parcel(items: numbers.map { message($0) }), from: house.page, over: .http, receivedAt: Sample.noon) {
-                verdicts in
-                answers.withLock { $0[name] = verdicts }
+                answer in
+                answers.withLock { $0[name] = answer.verdicts }
             }
         }
         submit("first", 0..<6)

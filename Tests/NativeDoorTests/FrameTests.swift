@@ -13,10 +13,10 @@ struct FrameTests {
 
     @Test("hello, auth and heartbeat are read, and what is unknown in them passed over")
     func small() {
-        guard case .hello("parley.js/0.1", nil) = decode(#"{"type":"hello","client":"parley.js/0.1","token":null}"#) else {
+        guard case .hello("parley.js/0.1", nil, false) = decode(#"{"type":"hello","client":"parley.js/0.1","token":null}"#) else {
             return #expect(Bool(false))
         }
-        guard case .hello("x", "jwt") = decode(#"{"token":"jwt","colour":"red","client":"x","type":"hello"}"#) else {
+        guard case .hello("x", "jwt", true) = decode(#"{"token":"jwt","receipts":true,"colour":"red","client":"x","type":"hello"}"#) else {
             return #expect(Bool(false))
         }
         guard case .auth("jwt") = decode(#"{"type":"auth","token":"jwt"}"#) else { return #expect(Bool(false)) }

@@ -22,7 +22,8 @@ struct ThreadRoutesTests {
     static let score =
         #"{"name":"tone","value":0.5,"category":null,"reason":null,"author":"sdk","judge":"program","at":"2026-11-18T11:06:49.000Z","stale":false}"#
     static let marks = #""reviewed":null,"seen":null,"errors":0,"findings":0"#
-    static let opening = #""id":"t-1","number":0,"status":"inactive","user":{"id":"u1","proven":false,"props":{"plan":"pro"}},"tags":["vip"]"#
+    static let opening =
+        #""id":"t-1","number":0,"status":"inactive","user":{"id":"u1","proven":false,"props":{"plan":"pro"}},"tags":["vip"]"#
     static let span = #""messageCount":2,"firstAt":"2026-11-18T11:06:40.000Z","lastAt":"2026-11-18T11:06:45.000Z""#
 
     /// A run of which nothing but its ID is known.

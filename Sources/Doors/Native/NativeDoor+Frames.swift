@@ -19,7 +19,7 @@ extension NativeDoor {
                     if let token = json["token"], !token.isNull, token.string == nil {
                         return .malformed(Refusal(.invalidField, field: "token", "token must be a string or null."))
                     }
-                    return .hello(client: client, token: json["token"]?.string)
+                    return .hello(client: client, token: json["token"]?.string, wantsReceipts: json["receipts"]?.bool ?? false)
                 case "auth":
                     guard let token = json["token"]?.string else {
                         return .malformed(Refusal(.missingField, field: "token", "auth needs a token."))

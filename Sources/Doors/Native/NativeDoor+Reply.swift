@@ -7,7 +7,8 @@ extension NativeDoor {
             writer.key("results")
             writer.array { writer in
                 for (index, (verdict, item)) in zip(verdicts, parcel.items).enumerated() {
-                    writer.result(ServerFrame.Result(index: index, id: item.id, verdict: verdict))
+                    let receipt = parcel.receipts.isEmpty ? nil : parcel.receipts[index]
+                    writer.result(ServerFrame.Result(index: index, id: item.id, verdict: verdict, receipt: receipt))
                 }
             }
         }
@@ -89,6 +90,7 @@ extension JSONWriter {
             let refusal = result.verdict.refusal
             if alwaysPlaced || refusal != nil || result.id == nil { writer.field("index", result.index) }
             writer.field("verdict", result.verdict.name.rawValue)
+            writer.field(ifPresent: "receipt", result.receipt)
             if let refusal {
                 writer.field("reason", refusal.reason.rawValue)
                 writer.detail(of: refusal)

@@ -109,6 +109,7 @@ struct ParcelReader {
             }
             var parcel = Parcel(items: items(events), sentAt: json["sentAt"].flatMap { Timestamp($0) })
             parcel.token = json["token"]?.string
+            parcel.wantsReceipts = json["receipts"]?.bool ?? false
             return parcel
         default: return Parcel(items: [item(json)])
         }

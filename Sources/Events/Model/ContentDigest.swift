@@ -61,7 +61,7 @@ public struct ContentDigest: Sendable, Hashable {
             input.add(part.tags)
             // Added later: a part without these keeps the digest it always had.
             if part.question != nil || part.answer != nil || part.trace != nil || !part.linkedTraces.isEmpty || part.extra != nil
-                || part.within != nil
+                || part.within != nil || part.receipt != nil
             {
                 input.add(part.question)
                 input.add(part.answer)
@@ -69,6 +69,7 @@ public struct ContentDigest: Sendable, Hashable {
                 input.add(part.linkedTraces)
                 input.add(part.extra)
                 if let within = part.within { input.add(within) }
+                if let receipt = part.receipt { input.add("receipt"); input.add(receipt) }
             }
         case .score(let score):
             input.add(score.target)

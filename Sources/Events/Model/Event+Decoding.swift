@@ -269,6 +269,7 @@ private struct FieldReader {
         part.kind = try choice("kind")
         part.name = try optional("name", .text(Event.Bounds.name))
         part.parent = try optional("parent", .text(Event.Bounds.id))
+        part.receipt = try optional("receipt", .text(Event.Bounds.name))
         part.input = any("input")
         part.output = any("output")
         part.model = try optional("model", .text(Event.Bounds.name))

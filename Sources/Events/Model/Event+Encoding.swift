@@ -93,6 +93,7 @@ extension Event.RunPart {
         writer.field(ifPresent: "kind", kind?.rawValue)
         writer.field(ifPresent: "name", name)
         writer.field(ifPresent: "parent", parent)
+        writer.field(ifPresent: "receipt", receipt)
         writer.field(ifPresent: "input", input)
         writer.field(ifPresent: "output", output)
         writer.field(ifPresent: "model", model)

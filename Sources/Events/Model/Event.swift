@@ -114,6 +114,8 @@ public struct Event: Sendable, Equatable {
         public var kind: RunKind?
         public var name: String?
         public var parent: String?
+        /// The proof that `parent` was stored when it was named (P-RCPT-2).
+        public var receipt: String?
         public var input: JSONText?
         public var output: JSONText?
         public var model: String?

@@ -141,6 +141,10 @@ public struct Parcel: Sendable {
     public var sentAt: Timestamp?
     /// The proof of the user whose events these are, where the body has it (P-AUTH-2); never kept.
     public var token: String?
+    /// Whether the sender wants receipts of what is stored.
+    public var wantsReceipts = false
+    /// They, one an item, put in before the reply; nil where there is nothing to prove.
+    public var receipts: [String?] = []
     /// One an item; empty: all of them go to `own`.
     public var destinations: [Destination] = []
     /// Whether the IDs in it are names that the door's `idScheme` made with the key it came with.
@@ -206,7 +210,7 @@ public struct Reply: Sendable, Equatable {
 
 /// What a client says on a socket.
 public enum ClientFrame: Sendable {
-    case hello(client: String?, token: String?)
+    case hello(client: String?, token: String?, wantsReceipts: Bool = false)
     case batch(number: Int64, Parcel)
     case heartbeat
     case auth(token: String)
@@ -229,7 +233,10 @@ public enum ServerFrame: Sendable, Equatable {
         public var index: Int
         public var id: String?
         public var verdict: Verdict
-        public init(index: Int, id: String?, verdict: Verdict) { (self.index, self.id, self.verdict) = (index, id, verdict) }
+        public var receipt: String?
+        public init(index: Int, id: String?, verdict: Verdict, receipt: String? = nil) {
+            (self.index, self.id, self.verdict, self.receipt) = (index, id, verdict, receipt)
+        }
     }
 }
 

@@ -16,6 +16,7 @@ public enum Reason: String, Sendable, CaseIterable, Hashable {
     case expiredToken = "expired_token"
     case identityRequired = "identity_required"
     case identityMismatch = "identity_mismatch"
+    case invalidReceipt = "invalid_receipt"
     case unauthorized = "unauthorized"
     case roleForbidden = "role_forbidden"
     // What the event says
@@ -130,6 +131,11 @@ public enum Reason: String, Sendable, CaseIterable, Hashable {
             (
                 "The event names another user, or another conversation, than the proof it came with.",
                 "Send each user's events with that user's own token."
+            )
+        case .invalidReceipt:
+            (
+                "The receipt is not one that this installation gave for the run's parent.",
+                "Hand on the receipt of the message that `parent` names, or leave `receipt` out."
             )
         case .unauthorized:
             ("Reading needs a secret key or a signed-in reviewer.", "Send a secret key, or open a link made with `parley review link`.")

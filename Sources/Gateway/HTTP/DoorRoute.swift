@@ -122,8 +122,8 @@ final class DoorRoute: Sendable {
             else {
                 return goOn(loop, done) { [asked] in await self.take(parcel, asked, from: caller) }
             }
-            ingest.accept(parcel, from: access, over: entrance.transport, receivedAt: asked.receivedAt) { [asked] verdicts in
-                loop.execute { done(self.answer(to: verdicts, of: parcel, asked, caller)) }
+            ingest.accept(parcel, from: access, over: entrance.transport, receivedAt: asked.receivedAt) { [asked] answer in
+                loop.execute { done(self.answer(with: answer, to: parcel, asked, caller)) }
             }
         } catch {
             loop.execute { [refusal = error] in done(self.refused(refusal, caller)) }
@@ -184,7 +184,7 @@ final class DoorRoute: Sendable {
         if let project = passage?.project, passage?.lane == .public {
             passage?.proof = await keys.prove(token(of: parcel, caller), to: project)
         }
-        return answer(to: await deliver(parcel, from: passage, receivedAt: asked.receivedAt), of: parcel, asked, caller)
+        return answer(with: await deliver(parcel, from: passage, receivedAt: asked.receivedAt), to: parcel, asked, caller)
     }
 
     private func token(of parcel: Parcel, _ caller: Caller) -> String? { caller.token ?? parcel.token }
@@ -193,8 +193,10 @@ final class DoorRoute: Sendable {
     private func isNamed(_ parcel: Parcel) -> Bool { door.idScheme != nil && parcel.usesSchemeNames }
 
     /// Hands a parcel on, to each project its part; the verdicts come back in the parcel's order.
-    private func deliver(_ parcel: Parcel, from passage: Passage?, receivedAt: Timestamp) async -> [Verdict] {
-        guard let passage else { return [Verdict](repeating: .dropped(Refusal(.missingKey)), count: parcel.items.count) }
+    private func deliver(_ parcel: Parcel, from passage: Passage?, receivedAt: Timestamp) async -> Ingest.Answer {
+        guard let passage else {
+            return Ingest.Answer(verdicts: [Verdict](repeating: .dropped(Refusal(.missingKey)), count: parcel.items.count))
+        }
         let destinations = parcel.destinations
         guard !destinations.isEmpty, Set(destinations).count > 1 else {
             return await deliver(parcel, from: passage, to: destinations.first ?? .own, receivedAt: receivedAt)
@@ -211,30 +213,33 @@ final class DoorRoute: Sendable {
             var part = parcel
             part.destinations = []
             part.items = indexes.map { parcel.items[$0] }
-            for (index, verdict) in zip(indexes, await deliver(part, from: passage, to: destination, receivedAt: receivedAt)) {
+            // Dialects with several destinations have no receipts.
+            for (index, verdict) in zip(indexes, await deliver(part, from: passage, to: destination, receivedAt: receivedAt).verdicts) {
                 verdicts[index] = verdict
             }
         }
-        return verdicts
+        return Ingest.Answer(verdicts: verdicts)
     }
 
     private func deliver(
         _ parcel: Parcel, from passage: Passage, to destination: Parcel.Destination, receivedAt: Timestamp
-    ) async -> [Verdict] {
+    ) async -> Ingest.Answer {
         switch await keys.access(by: passage, to: destination) {
         case .success(let access):
-            return await ingest.accept(parcel, through: door.idScheme, from: access, over: entrance.transport, receivedAt: receivedAt)
+            return await ingest.answer(to: parcel, through: door.idScheme, from: access, over: entrance.transport, receivedAt: receivedAt)
         case .failure(let refusal):
-            return [Verdict](
-                repeating: refusal.reason.isTemporary ? .retry(refusal) : .dropped(refusal), count: parcel.items.count)
+            let verdict: Verdict = refusal.reason.isTemporary ? .retry(refusal) : .dropped(refusal)
+            return Ingest.Answer(verdicts: [Verdict](repeating: verdict, count: parcel.items.count))
         }
     }
 
     // MARK: the way out
 
-    private func answer(to verdicts: [Verdict], of parcel: Parcel, _ asked: DoorRequest, _ caller: Caller) -> Answer {
-        counters.count(verdicts)
-        return framed(door.reply(to: verdicts, of: parcel, for: asked).raised(by: verdicts), caller)
+    private func answer(with answer: Ingest.Answer, to parcel: Parcel, _ asked: DoorRequest, _ caller: Caller) -> Answer {
+        counters.count(answer.verdicts)
+        var parcel = parcel
+        parcel.receipts = answer.receipts
+        return framed(door.reply(to: answer.verdicts, of: parcel, for: asked).raised(by: answer.verdicts), caller)
     }
 
     /// A body that never became a parcel is booked where its key writes; a knock that was not let in has nowhere to be booked.

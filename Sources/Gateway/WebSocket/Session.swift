@@ -67,6 +67,7 @@ public struct Session: Sendable {
         var bytes: Int
         var isCharged: Bool
         var verdicts: [Verdict]?
+        var receipts: [String?] = []
     }
 
     let id: String
@@ -79,6 +80,8 @@ public struct Session: Sendable {
     private var ledger: CreditLedger
     private var overCreditsInARow = 0
     private var uncommittedBytes = 0
+    /// Whether acks name what was stored, with a receipt (P-RCPT-1).
+    private var wantsReceipts = false
     /// When the proof of the user runs out, and since when it has, in milliseconds of uptime.
     private var proofEnd: Int64?
     private var unproven: Int64?
@@ -110,7 +113,9 @@ public struct Session: Sendable {
         guard !isClosing else { return [] }
         lastHeard = now.uptime
         switch frame {
-        case .hello(_, let token): return hello(token, at: now)
+        case .hello(_, let token, let wantsReceipts):
+            self.wantsReceipts = wantsReceipts
+            return hello(token, at: now)
         case .batch(let number, let parcel): return batch(number, parcel, bytes: bytes, pressure: pressure, at: now)
         case .heartbeat: return [.send(.heartbeat(time: now.time))]
         case .auth(let token): return [.prove(token: token)]
@@ -139,12 +144,15 @@ public struct Session: Sendable {
         }
     }
 
-    mutating func committed(_ batch: Int64, _ verdicts: [Verdict], pressure: Double, at now: Moment) -> [SessionAction] {
+    mutating func committed(
+        _ batch: Int64, _ verdicts: [Verdict], receipts: [String?] = [], pressure: Double, at now: Moment
+    ) -> [SessionAction] {
         guard let first = pending.first else { return [] }
         // Batches are numbered without gaps, so the place of one follows from its number.
         let index = Int(batch - first.number)
         guard pending.indices.contains(index) else { return [] }
         pending[index].verdicts = verdicts
+        pending[index].receipts = receipts
         return isClosing ? [] : acks(pressure: pressure)
     }
 
@@ -253,6 +261,8 @@ public struct Session: Sendable {
         overCreditsInARow = 0
         uncommittedBytes += bytes
         pending.append(entry)
+        var parcel = parcel
+        parcel.wantsReceipts = wantsReceipts
         return [.ingest(batch: number, parcel)]
     }
 
@@ -274,8 +284,10 @@ public struct Session: Sendable {
 
     private static func results(of batch: Pending) -> [ServerFrame.Result] {
         var results: [ServerFrame.Result] = []
-        for (index, verdict) in (batch.verdicts ?? []).enumerated() where verdict != .stored {
-            results.append(.init(index: index, id: index < batch.ids.count ? batch.ids[index] : nil, verdict: verdict))
+        for (index, verdict) in (batch.verdicts ?? []).enumerated() {
+            let receipt = batch.receipts.isEmpty ? nil : batch.receipts[index]
+            guard verdict != .stored || receipt != nil else { continue }
+            results.append(.init(index: index, id: index < batch.ids.count ? batch.ids[index] : nil, verdict: verdict, receipt: receipt))
         }
         return results
     }

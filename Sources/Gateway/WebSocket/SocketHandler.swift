@@ -180,15 +180,15 @@ final class SocketHandler: ChannelDuplexHandler {
     private func ingest(_ batch: Int64, _ parcel: Parcel, on loop: any EventLoop) {
         guard case .access(let access) = entry else { return }
         let bound = NIOLoopBound(self, eventLoop: loop)
-        reception.ingest.accept(parcel, from: access, over: .socket, receivedAt: reception.clock.now()) { verdicts in
-            loop.execute { bound.value.committed(batch, verdicts) }
+        reception.ingest.accept(parcel, from: access, over: .socket, receivedAt: reception.clock.now()) { answer in
+            loop.execute { bound.value.committed(batch, answer) }
         }
     }
 
-    private func committed(_ batch: Int64, _ verdicts: [Verdict]) {
-        reception.counters.count(verdicts)
+    private func committed(_ batch: Int64, _ answer: Ingest.Answer) {
+        reception.counters.count(answer.verdicts)
         // P-ACK-2: the ack leaves after commit.
-        perform(session.committed(batch, verdicts, pressure: reception.ingest.pressure, at: now))
+        perform(session.committed(batch, answer.verdicts, receipts: answer.receipts, pressure: reception.ingest.pressure, at: now))
         guard isReadHeld, !session.isSaturated, let context else { return }
         isReadHeld = false
         context.read()
