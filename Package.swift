@@ -192,6 +192,17 @@ let package = Package(
             path: "Benchmarks/HotPath",
             exclude: ["thresholds.json"],
             swiftSettings: strict),
+        // What Autobahn|Testsuite is run against.
+        .executableTarget(
+            name: "parley-echo",
+            dependencies: [
+                "Gateway",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ],
+            path: "Tests/WebSocket/Echo",
+            swiftSettings: strict),
         .target(name: "TestKit", dependencies: ["Events", "Conversations"], swiftSettings: strict),
 
         // Tests mirror the rooms.

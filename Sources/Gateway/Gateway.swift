@@ -116,7 +116,7 @@ public struct Gateway: Sendable {
     /// The addresses of the gateway's own routes.
     private var methods: [String: [HTTPRequest.Method]] {
         var methods: [String: [HTTPRequest.Method]] = [:]
-        for path in OperationsRoutes.paths { methods[path] = [.get] }
+        for path in OperationsRoutes.paths { methods[path] = [.get, .head] }
         for door in doors {
             if let door = door as? any SocketDoor { methods[door.socketPath] = [.get] }
         }

@@ -28,7 +28,9 @@ final class StubOffice: BackOffice {
         return items.map { _ in verdict }
     }
 
-    func time(of receipt: String, for id: String, in project: Project) -> Timestamp? { receipt == "r1.good" ? Timestamp(microseconds: 0) : nil }
+    func time(of receipt: String, for id: String, in project: Project) -> Timestamp? {
+        receipt == "r1.good" ? Timestamp(microseconds: 0) : nil
+    }
 
     func issueKey(_ lane: Lane, of project: Project, label: String?, expiresAt: Timestamp?) async throws -> (key: KeyRecord, text: String) {
         let key = KeyRecord(

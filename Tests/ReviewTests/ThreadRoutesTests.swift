@@ -15,7 +15,7 @@ struct ThreadRoutesTests {
         #"{"type":"message","id":"m2","role":"assistant","content":[{"text":"Hi","type":"text"}],"at":"2026-11-18T11:06:42.000Z","receivedAt":"2026-11-18T11:06:42.000Z","provenance":"verified","confirmation":null,"finding":null,"derivedFrom":null,"user":null,"tags":[],"metadata":null,"replyTo":"m1","retryOf":null,"trace":null,"feedback":{"up":1,"down":0,"votes":[{"voter":"user:u1","by":"user","name":"u1","proven":false,"thumb":"up","comment":"thanks","at":"2026-11-18T11:06:44.000Z"}]},"scores":[],"comments":[],"runs":[\#(r1)]}"#
     static let e1 = #"{"type":"event","id":"e1","name":"opened","metadata":null,"at":"2026-11-18T11:06:45.000Z","user":null}"#
     static let r1 =
-        #"{"id":"r1","kind":"llm","name":"answer","parent":"m2","thread":"t-1","link":"bound","via":null,"input":"Hello","output":null,"model":null,"provider":null,"usage":{"total":3},"cost":0.25,"success":true,"error":null,"startedAt":"2026-11-18T11:06:41.000Z","endedAt":"2026-11-18T11:06:41.500Z","latencyMs":500,"metadata":null,\#(runRest),"runs":[\#(bareRun("r2", link: "bound"))]}"#
+        #"{"id":"r1","kind":"llm","name":"answer","parent":"m2","thread":"t-1","link":"bound","via":null,"parentProven":false,"input":"Hello","output":null,"model":null,"provider":null,"usage":{"total":3},"cost":0.25,"success":true,"error":null,"startedAt":"2026-11-18T11:06:41.000Z","endedAt":"2026-11-18T11:06:41.500Z","latencyMs":500,"metadata":null,\#(runRest),"runs":[\#(bareRun("r2", link: "bound"))]}"#
     static let runRest =
         #""user":null,"tags":[],"question":null,"answer":null,"trace":null,"extra":null,"feedback":{"up":0,"down":0,"votes":[]},"scores":[],"comments":[],"createdAt":"2026-11-18T11:06:40.000Z","updatedAt":"2026-11-18T11:06:40.000Z""#
     static let r9 = bareRun("r9", link: "none")
@@ -28,7 +28,7 @@ struct ThreadRoutesTests {
 
     /// A run of which nothing but its ID is known.
     private static func bareRun(_ id: String, link: String) -> String {
-        #"{"id":"\#(id)","kind":null,"name":null,"parent":null,"thread":null,"link":"\#(link)","via":null,"input":null,"output":null,"model":null,"provider":null,"usage":null,"cost":null,"success":null,"error":null,"startedAt":null,"endedAt":null,"latencyMs":null,"metadata":null,\#(runRest),"runs":[]}"#
+        #"{"id":"\#(id)","kind":null,"name":null,"parent":null,"thread":null,"link":"\#(link)","via":null,"parentProven":false,"input":null,"output":null,"model":null,"provider":null,"usage":null,"cost":null,"success":null,"error":null,"startedAt":null,"endedAt":null,"latencyMs":null,"metadata":null,\#(runRest),"runs":[]}"#
     }
 
     @Test("a thread in the list")

@@ -27,8 +27,12 @@ struct Answering<Base: HTTPResponder>: HTTPResponder where Base.Context == Gatew
                 "a route failed", metadata: ["error": "\(error)", "route": "\(context.endpointPath ?? "none")"])
             response = Refusal(.internal).response()
         }
+        // RFC 9110, section 9.3.2: what a client would take for the next answer.
+        if request.method == .head { response = response.createHeadResponse() }
         for (name, value) in DefaultHeaders.fields where response.headers[name] == nil { response.headers[name] = value }
-        if request.headers[.connection]?.lowercased() == "close" { response.headers[.connection] = "close" }
+        if request.headers[.connection]?.lowercased() == "close" {
+            response.headers[.connection] = (response.headers[.connection].map { $0 + ", " } ?? "") + "close"
+        }
         counters.countRequest(context.endpointPath ?? "NotFound", method: request.method.rawValue, status: response.status.code)
         return response
     }

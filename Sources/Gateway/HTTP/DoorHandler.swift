@@ -104,6 +104,12 @@ final class DoorHandler: ChannelDuplexHandler {
     }
 
     private func enter(_ head: HTTPRequestHead, _ context: ChannelHandlerContext) {
+        guard head.hasItsHost else {
+            owed = Owed(endpoint: "NotFound", method: head.method, keepsAlive: false)
+            inbound = .dropped
+            let refusal = Refusal(.badRequest, field: "Host", "A request names its host, once (RFC 9112, section 3.2).")
+            return write(DoorRoute.Answer(refusal), context)
+        }
         let matches = hall.entrances.matches(RequestTarget.path(of: head.uri))
         guard !matches.isEmpty else { return pass(head, context) }
         func owe(_ route: DoorRoute) {
@@ -263,4 +269,9 @@ enum RequestTarget {
         let path = rest.prefix { $0 != UInt8(ascii: "?") && $0 != UInt8(ascii: "#") }
         return path.count == target.utf8.count ? target : path.isEmpty ? "/" : String(Substring(path))
     }
+}
+
+extension HTTPRequestHead {
+    /// Whether it has one Host, as HTTP/1.1 wants (RFC 9112, section 3.2); two may lead a proxy and us to different ones.
+    var hasItsHost: Bool { version == .http1_0 ? headers["Host"].count <= 1 : headers["Host"].count == 1 }
 }

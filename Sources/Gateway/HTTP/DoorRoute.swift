@@ -61,6 +61,10 @@ final class DoorRoute: Sendable {
         var status: HTTPResponseStatus
         var headers: HTTPHeaders
         var body: [UInt8]
+
+        init(status: HTTPResponseStatus, headers: HTTPHeaders, body: [UInt8]) {
+            (self.status, self.headers, self.body) = (status, headers, body)
+        }
     }
 
     enum Entry {

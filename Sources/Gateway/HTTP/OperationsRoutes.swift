@@ -14,15 +14,17 @@ struct OperationsRoutes: Sendable {
     static let paths = ["/healthz", "/readyz", "/metrics", ReasonsPage.path]
 
     func add(to router: Router<GatewayContext>) {
-        router.get("/healthz") { _, _ in Self.text("ok\n") }
-        router.get("/readyz") { _, _ in
-            if draining.hasBegun { return Refusal(.draining).response() }
-            return await ready() ? Self.text("ready\n") : Refusal(.storeUnavailable).response()
+        for method in [HTTPRequest.Method.get, .head] {
+            router.on("/healthz", method: method) { _, _ in Self.text("ok\n") }
+            router.on("/readyz", method: method) { _, _ in
+                if draining.hasBegun { return Refusal(.draining).response() }
+                return await ready() ? Self.text("ready\n") : Refusal(.storeUnavailable).response()
+            }
+            router.on("/metrics", method: method) { _, _ in
+                Self.text(counters.prometheusText(pressure: ingest.pressure), type: "text/plain; version=0.0.4; charset=utf-8")
+            }
+            router.on(RouterPath(ReasonsPage.path), method: method) { _, _ in ReasonsPage.response() }
         }
-        router.get("/metrics") { _, _ in
-            Self.text(counters.prometheusText(pressure: ingest.pressure), type: "text/plain; version=0.0.4; charset=utf-8")
-        }
-        router.get(RouterPath(ReasonsPage.path)) { _, _ in ReasonsPage.response() }
     }
 
     private static func text(_ text: String, type: String = "text/plain; charset=utf-8") -> Response {

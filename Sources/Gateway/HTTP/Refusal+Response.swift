@@ -2,10 +2,11 @@ import Events
 import HTTPTypes
 import Hummingbird
 import NIOCore
+import NIOHTTP1
 
 extension Refusal {
-    /// The answer to a request that no door speaks for.
-    func response(status: Int? = nil) -> Response {
+    /// What it says where no door speaks for it.
+    fileprivate var body: [UInt8] {
         var writer = JSONWriter()
         writer.object { writer in
             writer.key("error")
@@ -18,7 +19,12 @@ extension Refusal {
                 writer.field("doc", reason.documentation)
             }
         }
-        var response = Response(Reply(status: status ?? reason.httpStatus, body: writer.bytes, retryAfterSeconds: retryAfterSeconds))
+        return writer.bytes
+    }
+
+    /// The answer to a request that no door speaks for.
+    func response(status: Int? = nil) -> Response {
+        var response = Response(Reply(status: status ?? reason.httpStatus, body: body, retryAfterSeconds: retryAfterSeconds))
         if reason == .unauthorized { response.headers[.wwwAuthenticate] = "Bearer" }
         return response
     }
@@ -38,5 +44,14 @@ extension Response {
         for (name, value) in reply.headers {
             if let name = HTTPField.Name(name) { headers[name] = value }
         }
+    }
+}
+
+extension DoorRoute.Answer {
+    init(_ refusal: Refusal) {
+        let body = refusal.body
+        self.init(
+            status: HTTPResponseStatus(statusCode: refusal.reason.httpStatus),
+            headers: ["Content-Type": "application/json", "Content-Length": String(body.count)], body: body)
     }
 }

@@ -2,7 +2,7 @@ import Events
 
 /// Why a socket ends, as its close frame says it. The band says what to do next: 4000-4099 do not come back, 4100-4199
 /// back off, 4200-4299 reconnect at once. The RFC's own codes are for faults in the framing (RFC 6455, section 7.4.1).
-enum CloseCode: UInt16, Sendable, CaseIterable {
+package enum CloseCode: UInt16, Sendable, CaseIterable {
     case normal = 1000
     case protocolViolation = 1002
     case binary = 1003
@@ -47,7 +47,7 @@ enum CloseCode: UInt16, Sendable, CaseIterable {
     var name: String {
         switch self {
         case .normal: "normal"
-        case .protocolViolation: "protocol_violation"
+        case .protocolViolation: "protocol_error"
         case .binary: "binary_frame"
         case .notUTF8: "invalid_utf8"
         case .unknownKey: "unknown_key"

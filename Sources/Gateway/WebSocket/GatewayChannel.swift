@@ -5,7 +5,6 @@ import NIOCore
 import NIOHTTP1
 import NIOHTTPTypes
 import NIOHTTPTypesHTTP1
-import NIOWebSocket
 
 /// One accepted connection: HTTP for the doors and the router, or a socket once it has upgraded.
 struct GatewayChannel: ServerChildChannel, HTTPChannelHandler {
@@ -63,20 +62,13 @@ struct GatewayChannel: ServerChildChannel, HTTPChannelHandler {
         }
     }
 
-    private var upgrader: NIOTypedWebSocketServerUpgrader<Outcome> {
-        NIOTypedWebSocketServerUpgrader(
-            maxFrameSize: reception.configuration.maximumFrameBytes,
-            enableAutomaticErrorHandling: false,
-            shouldUpgrade: { channel, head in
-                guard let door = upgrades.door(at: head.uri) else { return channel.eventLoop.makeSucceededFuture(nil) }
-                return channel.eventLoop.makeSucceededFuture(SocketReception.responseHeaders(to: head, for: door))
-            },
-            upgradePipelineHandler: { channel, head in
-                channel.eventLoop.makeCompletedFuture {
-                    guard let door = upgrades.door(at: head.uri) else { throw ChannelError.inappropriateOperationForState }
-                    try reception.receive(channel, head: head, door: door)
-                    return .socket
-                }
+    private var upgrader: SocketUpgrader<Outcome> {
+        SocketUpgrader(
+            headers: { head in upgrades.door(at: head.uri).map { SocketReception.responseHeaders(to: head, for: $0) } },
+            upgraded: { channel, head in
+                guard let door = upgrades.door(at: head.uri) else { throw ChannelError.inappropriateOperationForState }
+                try reception.receive(channel, head: head, door: door)
+                return .socket
             })
     }
 

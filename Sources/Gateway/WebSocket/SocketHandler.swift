@@ -2,15 +2,14 @@ import Events
 import Ingest
 import Keys
 import NIOCore
-import NIOWebSocket
 
 /// One open socket on its event loop: frames in, session, frames out.
 ///
 /// Bound to the loop of its channel; only completions of ingest come from elsewhere, and hop back first.
 final class SocketHandler: ChannelDuplexHandler {
-    typealias InboundIn = WebSocketFrame
-    typealias OutboundIn = WebSocketFrame
-    typealias OutboundOut = WebSocketFrame
+    typealias InboundIn = ByteBuffer
+    typealias OutboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
 
     /// How the socket was let in. A refusal is told on the socket, where a page can read it.
     enum Entry: Sendable {
@@ -26,6 +25,9 @@ final class SocketHandler: ChannelDuplexHandler {
     private var unattributed: [(batch: Int64, parcel: Parcel)] = []
     private var proofsAwaited = 0
     private var session: Session
+    private var frames: FrameDecoder
+    /// The beginning of a frame whose rest is still to come.
+    private var begun: ByteBuffer?
     private var messages: MessageAssembler
     private var context: ChannelHandlerContext?
     private var isReadHeld = false
@@ -37,6 +39,7 @@ final class SocketHandler: ChannelDuplexHandler {
         self.entry = entry
         session = Session(
             id: "s_" + String(UInt64.random(in: .min ... .max), radix: 36), configuration: reception.configuration, at: Self.now(reception))
+        frames = FrameDecoder(maximumBytes: reception.configuration.maximumFrameBytes)
         messages = MessageAssembler(maximumBytes: reception.configuration.maximumFrameBytes)
     }
 
@@ -66,15 +69,34 @@ final class SocketHandler: ChannelDuplexHandler {
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        let frame = unwrapInboundIn(data)
-        guard !session.isClosing || frame.opcode == .connectionClose else { return }
-        session.heard(at: now)
-        switch messages.take(frame) {
-        case .nothing: break
-        case .text(let bytes): text(bytes)
-        case .ping(let bytes): pong(bytes)
-        case .close(let code): peerClosed(code)
+        var arrived = unwrapInboundIn(data)
+        if var begun = begun.take() {
+            begun.writeBuffer(&arrived)
+            arrived = begun
+        }
+        while let step = frames.next(from: &arrived) { take(step) }
+        // Nothing comes behind a close, however broken (RFC 6455, section 7.1.1).
+        if frames.hasEnded { return perform([.disconnect]) }
+        guard arrived.readableBytes > 0 else { return }
+        // What is left of a large read must not hold all of it: an idle socket costs what it has to keep.
+        begun = arrived.readableBytes * 2 < arrived.storageCapacity ? context.channel.allocator.buffer(buffer: arrived) : arrived
+    }
+
+    private func take(_ step: FrameDecoder.Step) {
+        switch step {
+        case .frame(let frame) where !session.isClosing || frame.opcode == .close:
+            session.heard(at: now)
+            switch messages.take(frame) {
+            case .nothing: break
+            // The assembler takes no binary messages.
+            case .binary: break
+            case .text(let bytes): text(bytes)
+            case .ping(let bytes): pong(bytes)
+            case .close(let code): peerClosed(code)
+            case .violation(let code, let message): violated(code, message)
+            }
         case .violation(let code, let message): violated(code, message)
+        case .frame: break
         }
     }
 
@@ -91,16 +113,7 @@ final class SocketHandler: ChannelDuplexHandler {
         context.fireChannelWritabilityChanged()
     }
 
-    func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        switch error {
-        case NIOWebSocketError.invalidFrameLength:
-            violated(.frameTooLarge, "A frame may have \(messages.maximumBytes) bytes.")
-        case is NIOWebSocketError:
-            violated(.protocolViolation, "A control frame is one frame of at most 125 bytes.")
-        default:
-            context.close(promise: nil)
-        }
-    }
+    func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
         switch event {
@@ -216,18 +229,15 @@ final class SocketHandler: ChannelDuplexHandler {
         guard !hasSentClose else { return }
         var body: [UInt8] = []
         if let code { body = [UInt8(code >> 8), UInt8(code & 0xFF)] + Array(reason.utf8.prefix(123)) }
-        write(.connectionClose, body)
+        write(.close, body)
         hasSentClose = true
     }
 
-    private func write(_ opcode: WebSocketOpcode, _ bytes: [UInt8]) {
+    private func write(_ opcode: Frame.Opcode, _ bytes: [UInt8]) {
         guard let context, !hasSentClose else { return }
-        // Room in front for the header, so that the frame leaves in one piece.
         var buffer = context.channel.allocator.buffer(capacity: bytes.count + 10)
-        buffer.moveWriterIndex(forwardBy: 10)
-        buffer.moveReaderIndex(forwardBy: 10)
-        buffer.writeBytes(bytes)
-        context.write(wrapOutboundOut(WebSocketFrame(fin: true, opcode: opcode, data: buffer)), promise: nil)
+        buffer.write(frame: opcode, bytes)
+        context.write(wrapOutboundOut(buffer), promise: nil)
     }
 
     // MARK: time

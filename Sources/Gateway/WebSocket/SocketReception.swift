@@ -3,7 +3,6 @@ import Ingest
 import Keys
 import NIOCore
 import NIOHTTP1
-import NIOWebSocket
 
 /// Receives an upgraded connection: opens its key and puts its handler into the pipeline.
 struct SocketReception: Sendable {
@@ -44,6 +43,20 @@ struct SocketReception: Sendable {
     }
 
     private static func offeredSubprotocols(_ head: HTTPRequestHead) -> [String] {
-        head.headers[canonicalForm: "sec-websocket-protocol"].map(String.init)
+        head.headers[canonicalForm: "sec-websocket-protocol"].map(String.init).filter(\.isToken)
+    }
+}
+
+extension String {
+    /// Whether it is a token (RFC 9110, section 5.6.2): nothing else may be said back as a subprotocol.
+    fileprivate var isToken: Bool {
+        !isEmpty
+            && utf8.allSatisfy { byte in
+                switch byte {
+                case UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"):
+                    true
+                default: "!#$%&'*+-.^_`|~".utf8.contains(byte)
+                }
+            }
     }
 }

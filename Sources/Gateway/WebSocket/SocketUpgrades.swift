@@ -23,7 +23,7 @@ struct SocketUpgrades: Sendable {
     }
 
     func door(at uri: String) -> (any SocketDoor)? {
-        let path = uri.prefix { $0 != "?" && $0 != "#" }
+        let path = RequestTarget.path(of: uri)
         return doors.first { $0.socketPath == path }
     }
 
@@ -47,7 +47,8 @@ struct SocketUpgrades: Sendable {
             && head.headers[canonicalForm: "sec-websocket-version"].map(String.init) == ["13"]
             && keys.count == 1 && keys[0].utf8.count == 24
             && head.headers[canonicalForm: "connection"].contains { $0.lowercased() == "upgrade" }
-            && !head.headers.contains(name: "Content-Length") && !head.headers.contains(name: "Transfer-Encoding")
+            && head.headers["Content-Length"].allSatisfy { $0 == "0" } && !head.headers.contains(name: "Transfer-Encoding")
+            && head.hasItsHost
     }
 
     /// The parser stops behind a request that asks to upgrade, so the connection ends with the answer.
@@ -61,7 +62,11 @@ struct SocketUpgrades: Sendable {
 
     func add(to router: Router<GatewayContext>) {
         for door in doors {
-            router.get(RouterPath(door.socketPath)) { request, _ in Self.answer(to: request, subprotocol: door.subprotocol) }
+            router.get(RouterPath(door.socketPath)) { request, _ in
+                // The router forgives slashes that a client would be led astray by.
+                guard request.uri.path == door.socketPath else { return Refusal(.notFound).response() }
+                return Self.answer(to: request, subprotocol: door.subprotocol)
+            }
         }
     }
 
@@ -84,6 +89,7 @@ struct SocketUpgrades: Sendable {
     private static func required(_ message: String) -> Response {
         var response = Refusal(.badRequest, message).response(status: 426)
         response.headers[.upgrade] = "websocket"
+        response.headers[.connection] = "upgrade"
         response.headers[.webSocketVersion] = "13"
         return response
     }
