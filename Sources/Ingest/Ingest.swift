@@ -1,13 +1,15 @@
 public import Events
 public import Keys
+import Scrubbing
 import Synchronization
 
-/// The way of an event once its door has read it: quota → admission → group commit → verdict.
+/// The way of an event once its door has read it: quota → scrubbing → admission → group commit → verdict.
 public struct Ingest: Sendable {
     private let keys: KeyRing
     private let commits: GroupCommit
     private let admission = Admission()
     private let unbooked = Unbooked()
+    private let scrubbed = ScrubbedCount()
     private let schemes: [IDScheme]
 
     /// - Parameter schemes: the other names that dialects give to IDs.
@@ -19,6 +21,9 @@ public struct Ingest: Sendable {
 
     /// How full the queue in front of the store is, 0...1; credits shrink above one half.
     public var pressure: Double { commits.pressure }
+
+    /// How much was taken out of texts since the start, by what it was (`ScrubbingRule.What.names`).
+    public var scrubbedByKind: [String: Int] { scrubbed.counts }
 
     /// Admits and commits a parcel; one verdict an item, in order, after commit.
     /// - Parameter scheme: the door's own, where it has one.
@@ -88,6 +93,16 @@ public struct Ingest: Sendable {
         _ parcel: Parcel, from source: Source, lane: Lane, scoring: ScoringRule? = nil, receivedAt: Timestamp,
         completion: @escaping @Sendable ([Verdict]) -> Void
     ) {
+        let scrubber: Scrubber?
+        do {
+            scrubber = try keys.scrubber(of: source.project)
+        } catch {
+            let verdicts = [Verdict](repeating: .retry(error), count: parcel.items.count)
+            book(verdicts, from: source, receivedAt: receivedAt)
+            return completion(verdicts)
+        }
+        // P-PRIV-1: before anything looks at them to keep them, quarantine included.
+        let parcel = scrubber.map { scrubbed.scrub(parcel, with: $0) } ?? parcel
         // Verdicts in the order of the items; those of admitted events are filled in after commit.
         var verdicts: [Verdict?] = []
         verdicts.reserveCapacity(parcel.items.count)
@@ -167,6 +182,25 @@ public struct Ingest: Sendable {
         commits.submit(Delivery(source: source, receivedAt: receivedAt, events: [], tally: tally)) { [unbooked] result in
             if case .failure = result { unbooked.add(owed, of: source) }
         }
+    }
+}
+
+/// Scrubs parcels, and counts what was found by its kind: names out of a closed list.
+private final class ScrubbedCount: Sendable {
+    private let total = Mutex<[String: Int]>([:])
+
+    var counts: [String: Int] { total.withLock { $0 } }
+
+    func scrub(_ parcel: Parcel, with scrubber: Scrubber) -> Parcel {
+        var parcel = parcel
+        var findings = Findings()
+        for index in parcel.items.indices { findings.add(scrubber.scrub(&parcel.items[index])) }
+        if !findings.isEmpty {
+            total.withLock { total in
+                for (rule, count) in findings.counts { total[scrubber.source[rule].what.name, default: 0] += count }
+            }
+        }
+        return parcel
     }
 }
 

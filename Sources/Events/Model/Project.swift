@@ -29,6 +29,8 @@ public struct Project: Sendable, Equatable {
         public var scoring = Scoring.review
         /// Conversations without activity for this many days are erased; nil: kept.
         public var retentionDays: Int?
+        /// What is taken out of texts before they are stored, in the order in which rules win.
+        public var scrubbing: [ScrubbingRule] = []
         public init() {}
     }
 
