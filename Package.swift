@@ -4,8 +4,8 @@ import PackageDescription
 // The house, floor by floor. A room may import the rooms named in its own line and no others:
 // `swift build --explicit-target-dependency-import-check error` refuses the rest (scripts/test runs it).
 //
-// System libraries: Debian and Ubuntu `apt-get install libsimdjson-dev libsqlite3-dev zlib1g-dev
-// libcmark-gfm-dev libcmark-gfm-extensions-dev`, macOS `brew install simdjson sqlite cmark-gfm`.
+// System libraries: Debian and Ubuntu `apt-get install libsimdjson-dev libre2-dev libsqlite3-dev zlib1g-dev
+// libcmark-gfm-dev libcmark-gfm-extensions-dev`, macOS `brew install simdjson re2 sqlite cmark-gfm`.
 
 var strict: [SwiftSetting] = [
     .swiftLanguageMode(.v6),
@@ -50,11 +50,20 @@ let package = Package(
             swiftSettings: strict),
         .target(name: "Conversations", dependencies: ["Events"], swiftSettings: strict),
 
+        // What is taken out of texts before they are stored.
+        .target(
+            name: "CRE2",
+            linkerSettings: [.linkedLibrary("re2")]),
+        .target(
+            name: "Scrubbing",
+            dependencies: ["CRE2", "Events", .product(name: "Crypto", package: "swift-crypto")],
+            swiftSettings: strict),
+
         // The way in: Gateway → Ingest → Keys.
         .target(
             name: "Keys",
             dependencies: [
-                "Events",
+                "Events", "Scrubbing",
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "JWTKit", package: "jwt-kit"),
                 .product(name: "Logging", package: "swift-log"),
@@ -64,7 +73,7 @@ let package = Package(
         .target(
             name: "Ingest",
             dependencies: [
-                "Events", "Keys",
+                "Events", "Keys", "Scrubbing",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -152,8 +161,7 @@ let package = Package(
             name: "parley",
             dependencies: [
                 "AgnostDoor", "Conversations", "Events", "Gateway", "Ingest", "Keys", "LunaryDoor", "NativeDoor", "OTLPDoor", "OpikDoor",
-                "Review",
-                "SQLiteStore", "WebSnippet",
+                "Review", "SQLiteStore", "Scrubbing", "WebSnippet",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Configuration", package: "swift-configuration"),
                 .product(name: "Hummingbird", package: "hummingbird"),
@@ -208,6 +216,7 @@ let package = Package(
         // Tests mirror the rooms.
         .testTarget(name: "EventsTests", dependencies: ["Events"], swiftSettings: strict),
         .testTarget(name: "ConversationsTests", dependencies: ["Conversations", "Events", "TestKit"], swiftSettings: strict),
+        .testTarget(name: "ScrubbingTests", dependencies: ["Scrubbing", "Events", "TestKit"], swiftSettings: strict),
         .testTarget(name: "ClientTests", dependencies: ["ParleyClient"], swiftSettings: strict),
         .testTarget(
             name: "KeysTests", dependencies: ["Keys", "Events", "TestKit", .product(name: "Logging", package: "swift-log")],

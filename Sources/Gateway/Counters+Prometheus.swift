@@ -2,7 +2,8 @@ import Events
 
 extension Counters {
     /// The Prometheus text format, version 0.0.4.
-    func prometheusText(pressure: Double) -> String {
+    /// - Parameter scrubbed: what was taken out of texts, by its kind.
+    func prometheusText(pressure: Double, scrubbed: [String: Int] = [:]) -> String {
         let counts = snapshot
         var page = PrometheusPage()
         page.family("parley_events_total", "counter", "Events by verdict.")
@@ -30,6 +31,8 @@ extension Counters {
         for (code, count) in counts.closes.sorted(by: { $0.key < $1.key }) {
             page.sample("parley_socket_closes_total", [("code", String(code))], count)
         }
+        page.family("parley_scrubbed_total", "counter", "What scrubbing rules took out of texts, by kind.")
+        for kind in ScrubbingRule.What.names { page.sample("parley_scrubbed_total", [("kind", kind)], scrubbed[kind] ?? 0) }
         page.family("parley_ingest_pressure", "gauge", "How full the queue in front of the store is, 0 to 1.")
         page.sample("parley_ingest_pressure", [], pressure)
         return page.text

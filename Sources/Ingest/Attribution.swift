@@ -1,5 +1,6 @@
 import Events
 import Keys
+import Scrubbing
 
 /// Whose words the events of a parcel are, and whether that is proven (protocol, P-AUTH).
 struct Attribution: Sendable {
@@ -14,13 +15,24 @@ struct Attribution: Sendable {
 
     let mode: Project.CheckMode
     let lane: Lane
-    let proof: Proof
+    private(set) var proof: Proof
 
     init(mode: Project.CheckMode, lane: Lane, proof: Proof, at now: Timestamp) {
         self.mode = mode
         self.lane = lane
         self.proof =
             if case .user(let user) = proof, user.expiresAt <= now { .failed(Refusal(.expiredToken, field: "token")) } else { proof }
+    }
+
+    /// The proof as the project's rules let it be said: where they hash users' IDs, events name the hash.
+    func scrubbed(with scrubber: Scrubber) -> Attribution {
+        guard case .user(var user) = proof else { return self }
+        var event = Event(id: "", user: Event.User(id: user.id), body: .identify)
+        _ = scrubber.scrub(&event)
+        user.id = event.user?.id ?? user.id
+        var attribution = self
+        attribution.proof = .user(user)
+        return attribution
     }
 
     /// Whether there is nothing to look at.

@@ -1,13 +1,15 @@
 public import Events
 public import Keys
+import Scrubbing
 import Synchronization
 
-/// The way of an event once its door has read it: quota → admission → group commit → verdict.
+/// The way of an event once its door has read it: quota → scrubbing → admission → group commit → verdict.
 public struct Ingest: Sendable {
     private let keys: KeyRing
     private let commits: GroupCommit
     private let admission = Admission()
     private let unbooked = Unbooked()
+    private let scrubbed = ScrubbedCount()
     private let schemes: [IDScheme]
 
     /// - Parameter schemes: the other names that dialects give to IDs.
@@ -28,6 +30,9 @@ public struct Ingest: Sendable {
 
         public init(verdicts: [Verdict], receipts: [String?] = []) { (self.verdicts, self.receipts) = (verdicts, receipts) }
     }
+
+    /// How much was taken out of texts since the start, by what it was (`ScrubbingRule.What.names`).
+    public var scrubbedByKind: [String: Int] { scrubbed.counts }
 
     /// Admits and commits a parcel; one verdict an item, in order, after commit.
     /// - Parameter scheme: the door's own, where it has one.
@@ -126,6 +131,18 @@ public struct Ingest: Sendable {
         _ parcel: Parcel, from source: Source, on terms: Terms, receivedAt: Timestamp,
         completion: @escaping @Sendable (Answer) -> Void
     ) {
+        let scrubber: Scrubber?
+        do {
+            scrubber = try keys.scrubber(of: source.project)
+        } catch {
+            let verdicts = [Verdict](repeating: .retry(error), count: parcel.items.count)
+            book(verdicts, from: source, receivedAt: receivedAt)
+            return completion(Answer(verdicts: verdicts))
+        }
+        var attribution = terms.attribution
+        if let scrubber { attribution = attribution?.scrubbed(with: scrubber) }
+        // P-PRIV-1: before anything looks at them to keep them, quarantine included.
+        let parcel = scrubber.map { scrubbed.scrub(parcel, with: $0) } ?? parcel
         // Verdicts in the order of the items; those of admitted events are filled in after commit.
         var verdicts: [Verdict?] = []
         verdicts.reserveCapacity(parcel.items.count)
@@ -139,7 +156,7 @@ public struct Ingest: Sendable {
         for (position, item) in parcel.items.enumerated() {
             var decision = admission.decide(
                 item, position: position, lane: terms.lane, schema: terms.schema, sentAt: parcel.sentAt, receivedAt: receivedAt)
-            if let attribution = terms.attribution, !attribution.isIdle { decision = admission.attribute(decision, by: attribution) }
+            if let attribution, !attribution.isIdle { decision = admission.attribute(decision, by: attribution) }
             decision = admission.check(decision) { receipt, parent in
                 guard let project = terms.project ?? keys.project(source.project) else { return false }
                 return keys.receipts?.read(receipt, for: parent, in: project) != nil
@@ -223,6 +240,25 @@ public struct Ingest: Sendable {
         commits.submit(Delivery(source: source, receivedAt: receivedAt, events: [], tally: tally)) { [unbooked] result in
             if case .failure = result { unbooked.add(owed, of: source) }
         }
+    }
+}
+
+/// Scrubs parcels, and counts what was found by its kind: names out of a closed list.
+private final class ScrubbedCount: Sendable {
+    private let total = Mutex<[String: Int]>([:])
+
+    var counts: [String: Int] { total.withLock { $0 } }
+
+    func scrub(_ parcel: Parcel, with scrubber: Scrubber) -> Parcel {
+        var parcel = parcel
+        var findings = Findings()
+        for index in parcel.items.indices { findings.add(scrubber.scrub(&parcel.items[index])) }
+        if !findings.isEmpty {
+            total.withLock { total in
+                for (rule, count) in findings.counts { total[scrubber.source[rule].what.name, default: 0] += count }
+            }
+        }
+        return parcel
     }
 }
 

@@ -1,5 +1,6 @@
 public import Events
 public import Logging
+public import Scrubbing
 public import ServiceLifecycle
 import Synchronization
 
@@ -19,6 +20,8 @@ public final class KeyRing: Service, Sendable {
         var storeRevision: Int64 = -1
         /// The texts of keys whose holders name IDs with them, with the project they name in; nil: in all.
         var namingKeys: [NamingKey] = []
+        /// The rules of projects that have some, compiled; a refusal where they can't be.
+        var scrubbers: [ProjectID: Result<Scrubber, Refusal>] = [:]
     }
 
     /// A key whose holder gives IDs names made with it.
@@ -39,6 +42,8 @@ public final class KeyRing: Service, Sendable {
     /// nil where nothing is there to sign with.
     public let receipts: Receipts?
     private let ring = Mutex(Ring())
+    /// Whether any project has scrubbing rules: installations without pay for this look alone.
+    private let scrubs = Atomic(false)
     private let quotas = Mutex(QuotaBook())
 
     /// - Parameter sealer: keeps the texts of keys that IDs are named with; without, they are known as long as the process lives.
@@ -80,8 +85,10 @@ public final class KeyRing: Service, Sendable {
             return NamingKey(id: key.id, project: key.project, text: text, owesNames: key.owesNames)
         }
         let identity = await identityKeys(of: projects)
+        let scrubbers = compiledRules(of: projects)
         ring.withLock { ring in
             ring.identity = identity
+            ring.scrubbers = scrubbers
             let sealed = Set(keys.lazy.filter { $0.sealed != nil }.map(\.id))
             ring.namingKeys = unsealed + ring.namingKeys.filter { !sealed.contains($0.id) }
             ring.projects = Dictionary(uniqueKeysWithValues: projects.map { ($0.number, ($0, OriginPolicy($0.settings))) })
@@ -107,6 +114,41 @@ public final class KeyRing: Service, Sendable {
             }
         }
         return identity
+    }
+
+    /// Compiles the rules that changed.
+    private func compiledRules(of projects: [Project]) -> [ProjectID: Result<Scrubber, Refusal>] {
+        let known = ring.withLock { $0.scrubbers }
+        var scrubbers: [ProjectID: Result<Scrubber, Refusal>] = [:]
+        for project in projects where !project.settings.scrubbing.isEmpty {
+            if case .success(let scrubber)? = known[project.number], scrubber.source == project.settings.scrubbing {
+                scrubbers[project.number] = .success(scrubber)
+                continue
+            }
+            do {
+                scrubbers[project.number] = .success(try scrubber(project.settings.scrubbing, for: project))
+            } catch {
+                logger.error(
+                    "a project's scrubbing rules can't be applied; nothing of it is stored until they can",
+                    metadata: ["project": "\(project.id)", "error": "\(error.message)"])
+                scrubbers[project.number] = .failure(
+                    Refusal(.storeUnavailable, "The project's scrubbing rules can't be applied; the gateway's log says why."))
+            }
+        }
+        // Set before the rules are there, never after: whoever looks in between finds none, as a moment earlier.
+        scrubs.store(!scrubbers.isEmpty, ordering: .releasing)
+        return scrubbers
+    }
+
+    /// Rules as they would be applied to a project's events; refuses those that can't be.
+    public func scrubber(_ rules: [ScrubbingRule], for project: Project) throws(Refusal) -> Scrubber {
+        try Scrubber(rules, key: sealer?.scrubbingKey(of: project))
+    }
+
+    /// What scrubs a project's events; nil where it has no rules. Refuses where it has, and they can't be applied.
+    public func scrubber(of project: ProjectID) throws(Refusal) -> Scrubber? {
+        guard scrubs.load(ordering: .acquiring) else { return nil }
+        return try ring.withLock { $0.scrubbers[project] }?.get()
     }
 
     /// Changes whenever keys or projects were read anew.

@@ -1,4 +1,5 @@
 import Crypto
+public import Events
 
 /// Encrypts key texts and identity secrets at rest (AES-256-GCM, NIST SP 800-38D), with a key that is kept outside of the store.
 public struct Sealer: Sendable {
@@ -11,6 +12,12 @@ public struct Sealer: Sendable {
     public init?(key: [UInt8]) {
         guard key.count == Self.keyLength else { return nil }
         self.key = SymmetricKey(data: key)
+    }
+
+    /// A project's key for hashes in scrubbed texts, derived from the sealing key (HKDF, RFC 5869): the same as long as that is.
+    public func scrubbingKey(of project: Project) -> [UInt8] {
+        HKDF<SHA256>.deriveKey(inputKeyMaterial: key, info: Array("parley scrubbing \(project.id)".utf8), outputByteCount: Self.keyLength)
+            .withUnsafeBytes { Array($0) }
     }
 
     /// A key of its own for another purpose (HKDF, RFC 5869): knowing it tells nothing of this one or of others.

@@ -17,6 +17,11 @@ public protocol BackOffice: Sendable {
     func issueKey(_ lane: Lane, of project: Project, label: String?, expiresAt: Timestamp?) async throws -> (key: KeyRecord, text: String)
     /// Origins that can't be allowed, with why; nil: it can.
     func fault(inOrigin origin: String) -> String?
+    /// What rules would make of a text of a project's, and how often each name in them found something. Refuses rules that can't be
+    /// applied.
+    func scrub(_ text: String, by rules: [ScrubbingRule], in project: Project?) throws(Refusal) -> (
+        text: String, found: [(name: String, count: Int)]
+    )
 }
 
 /// What is done to things from quarantine before they go through the door again.

@@ -71,6 +71,22 @@ extension Review {
         return Response(status: .noContent, headers: [.cacheControl: "no-store"])
     }
 
+    /// `POST /v1/scrubbing/preview`: what rules would make of a text; the project's own where none are given. Nothing is written.
+    @Sendable func previewScrubbing(_ request: Request, _ parameters: Parameters) async throws -> Response {
+        let (project, reader) = try await entry(of: request, Query(request))
+        guard reader.member?.role ?? .admin == .admin else { throw Refusal(.roleForbidden, "Trying rules takes the role admin.") }
+        let (rules, text) = try await request.readJSON(upTo: 256 << 10) { json in
+            guard let text = json["text"]?.string else { throw Refusal(.badRequest, field: "text", "The field `text` must be a string.") }
+            return (try json["rules"].map { try $0.scrubbingRules("rules") }, text)
+        }
+        let made = try office.scrub(text, by: rules ?? project.settings.scrubbing, in: project)
+        return .json { writer in
+            writer.field("text", made.text)
+            writer.key("found")
+            writer.object { for each in made.found { $0.field(each.name, each.count) } }
+        }
+    }
+
     private func described(_ project: Project) async throws -> Response {
         let standing = try await store.standing(of: project.number)
         let now = clock.now()
@@ -230,6 +246,11 @@ private struct SettingsBody {
             }
             changes.append { $0.retentionDays = days }
         }
+        if let value = json["scrubbing"] {
+            let rules = try value.scrubbingRules("scrubbing")
+            _ = try office.scrub("", by: rules, in: nil)
+            changes.append { $0.scrubbing = rules }
+        }
     }
 
     func applied(to settings: Project.Settings) -> Project.Settings {
@@ -240,6 +261,14 @@ private struct SettingsBody {
 }
 
 extension JSONValue {
+    /// A list of rules, each an object or its text.
+    fileprivate func scrubbingRules(_ name: String) throws(Refusal) -> [ScrubbingRule] {
+        guard kind == .array else { throw Refusal(.badRequest, field: name, "The field `\(name)` must be a list of rules.") }
+        var rules: [ScrubbingRule] = []
+        try forEachElement { (rule: JSONValue) throws(Refusal) in rules.append(try ScrubbingRule(rule)) }
+        return rules
+    }
+
     fileprivate func flag(_ name: String) throws(Refusal) -> Bool? {
         guard let value = member(name) else { return nil }
         guard let flag = value.bool else { throw Refusal(.badRequest, field: name, "The field `\(name)` must be true or false.") }
@@ -286,6 +315,8 @@ extension JSONWriter {
             writer.field("inactiveAfterSeconds", settings.inactiveAfterSeconds)
             writer.field("scoring", settings.scoring.rawValue)
             writer.field(orNull: "retentionDays", settings.retentionDays.map(Int64.init))
+            writer.key("scrubbing")
+            writer.array(settings.scrubbing) { $0.value($1) }
         }
     }
 

@@ -64,6 +64,7 @@ public struct Review: Sendable {
 
         v1.add("/v1/projects", [.get: projects, .post: addProject])
         v1.add("/v1/projects/:id", [.get: project, .patch: changeProject, .delete: removeProject])
+        v1.add("/v1/scrubbing/preview", [.post: previewScrubbing])
         v1.add("/v1/keys", [.get: keys, .post: addKey])
         v1.add("/v1/keys/:id", [.delete: revokeKey])
         v1.add("/v1/outcomes", [.get: outcomes])

@@ -3,6 +3,7 @@ import Events
 import Ingest
 import Keys
 import Review
+import Scrubbing
 
 /// What the review page has done in other rooms.
 struct ReviewOffice: BackOffice {
@@ -38,5 +39,13 @@ struct ReviewOffice: BackOffice {
         } catch {
             return error.message
         }
+    }
+
+    func scrub(_ text: String, by rules: [ScrubbingRule], in project: Project?) throws(Refusal) -> (
+        text: String, found: [(name: String, count: Int)]
+    ) {
+        let scrubber = if let project { try keys.scrubber(rules, for: project) } else { try Scrubber(rules, key: nil) }
+        let (text, findings) = scrubber.scrub(text: text)
+        return (text, scrubber.names(findings))
     }
 }

@@ -124,6 +124,15 @@ def test_origins_quotas_and_retention_are_kept(page, house, project):
     page.fill("spinbutton", "Days", text="30")
     page.press("Enter")
     until("the days", lambda: settings(house, project)["retentionDays"] == 30)
+    page.fill("textbox", "Rules, one a line", text="email=mask")
+    page.fill("textbox", "A text to try them on", text="to ann@shop.example")
+    page.press("Enter")
+    page.reads("to [email]", within=MAIN)
+    assert settings(house, project)["scrubbing"] == []
+    form = "(text) => { const e = eyes.find({ role: 'textbox', name: 'Rules, one a line' })[0].closest('form').querySelector('[type=submit]'); e.id ||= 'save-rules'; return true }"
+    page.evaluate(form, "")
+    page.click(css="#save-rules")
+    until("the rules", lambda: [rule["text"] for rule in settings(house, project)["scrubbing"]] == ["email=mask"])
     # Who did it is on record.
     page.goto(house.address(project, view="setup", section="audit")).sees("table")
     assert page.count("row") > 3 and "Some admin" in page.words("main")

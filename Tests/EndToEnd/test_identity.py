@@ -321,3 +321,13 @@ def test_the_command_line_says_whom_a_token_proves(gateway, signed):
     assert good.returncode == 0 and "ann" in good.stdout
     bad = ask(signed.token(aud="other"))
     assert bad.returncode == 1 and "aud" in bad.stderr
+
+
+def test_where_users_are_hashed_a_token_still_proves_the_user_it_names(gateway, signed):
+    gateway.command("project", "set", signed.name, "--scrub", "pattern:.+=hash:user@user.id", "--check", "identity=enforce")
+    wait_for(lambda: answer_to(signed, "not a token") == "invalid_token")
+    named, unnamed = message("t-1", user={"id": "ann@shop.example"}), message("t-1")
+    assert send(signed, named, unnamed, token=signed.token("ann@shop.example")) == [("stored", None)] * 2
+    users = [entry["user"] for entry in signed.conversation("t-1")["items"]]
+    assert users[0] == users[1] and users[0]["proven"] and "ann" not in users[0]["id"]
+    assert send(signed, message("t-1", user={"id": "bob"}), token=signed.token("ann@shop.example")) == [("quarantined", "identity_mismatch")]

@@ -40,15 +40,19 @@ struct IngestTests {
         }
     }
 
-    private func house(quota: Project.Quota? = nil, _ change: (inout GroupCommit.Configuration) -> Void = { _ in }) async throws -> House {
+    func house(quota: Project.Quota? = nil, scrubbing: [String] = [], _ change: (inout GroupCommit.Configuration) -> Void = { _ in })
+        async throws -> House
+    {
         var settings = Project.Settings()
         settings.allowsMissingOrigin = true
         (settings.keyQuota, settings.addressQuota) = (quota, nil)
+        settings.scrubbing = try scrubbing.map { try ScrubbingRule(text: $0) }
         let project = Project(number: ProjectID(1), id: "prj_1", name: "shop", settings: settings)
         let keys = Lane.allCases.map { KeyRecord.issue($0, project: project.number, at: Sample.noon) }
         let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         let ring = KeyRing(
-            store: FixedControl(project: project, records: keys.map(\.record)), clock: WallClock { Sample.noon }, logger: logger)
+            store: FixedControl(project: project, records: keys.map(\.record)), sealer: Sealer(key: [UInt8](repeating: 1, count: 32)),
+            clock: WallClock { Sample.noon }, logger: logger)
         try await ring.refresh()
         var configuration = GroupCommit.Configuration()
         change(&configuration)
@@ -58,7 +62,7 @@ struct IngestTests {
     }
 
     /// Runs the group commit around `body`; on return everything queued is committed.
-    private func running<Result>(_ house: House, _ body: () async throws -> Result) async throws -> Result {
+    func running<Result>(_ house: House, _ body: () async throws -> Result) async throws -> Result {
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await house.commits.run() }
             let result = try await body()

@@ -40,4 +40,13 @@ final class StubOffice: BackOffice {
     }
 
     func fault(inOrigin origin: String) -> String? { origin.hasPrefix("http") ? nil : "\(origin) is not an origin." }
+
+    func scrub(_ text: String, by rules: [ScrubbingRule], in project: Project?) throws(Refusal) -> (
+        text: String, found: [(name: String, count: Int)]
+    ) {
+        if let broken = rules.first(where: { $0.what == .pattern("(") }) {
+            throw Refusal(.badRequest, field: "scrubbing", "\(broken.text) is none.")
+        }
+        return (rules.isEmpty ? text : "[scrubbed]", rules.map { ($0.name, 1) })
+    }
 }

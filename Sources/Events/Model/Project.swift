@@ -32,6 +32,8 @@ public struct Project: Sendable, Equatable {
         public var checks = Checks()
         /// What proofs of users are signed with: two may be live, so that one can replace the other.
         public var identityKeys: [IdentityKey] = []
+        /// What is taken out of texts before they are stored, in the order in which rules win.
+        public var scrubbing: [ScrubbingRule] = []
         public init() {}
     }
 

@@ -21,7 +21,9 @@ struct OperationsRoutes: Sendable {
                 return await ready() ? Self.text("ready\n") : Refusal(.storeUnavailable).response()
             }
             router.on("/metrics", method: method) { _, _ in
-                Self.text(counters.prometheusText(pressure: ingest.pressure), type: "text/plain; version=0.0.4; charset=utf-8")
+                Self.text(
+                    counters.prometheusText(pressure: ingest.pressure, scrubbed: ingest.scrubbedByKind),
+                    type: "text/plain; version=0.0.4; charset=utf-8")
             }
             router.on(RouterPath(ReasonsPage.path), method: method) { _, _ in ReasonsPage.response() }
         }

@@ -65,6 +65,7 @@ export const project = {
   read: (id) => ask(`v1/projects/${part(id)}`),
   change: (id, body) => ask(`v1/projects/${part(id)}`, { method: "PATCH", body }),
   remove: (id, name) => ask(`v1/projects/${part(id)}`, { method: "DELETE", body: { name } }),
+  scrub: (id, rules, text) => post("v1/scrubbing/preview", { rules, text }, { project: id }),
 };
 
 export const members = {

@@ -134,6 +134,12 @@ export default {
   "retention.text": "Conversations without anything new for that long are deleted, with all that belongs to them.",
   "retention.forever": "For ever",
   "retention.days": "Days",
+  "scrubbing.title": "What is never written down",
+  "scrubbing.text": "These rules take things out of texts before they are stored. What is stored already stays as it is.",
+  "scrubbing.rules": "Rules, one a line",
+  "scrubbing.hint": "What=action, like email=mask, card=remove, phone=hash@metadata or pattern:ORDER-\\d+=hash:order@content. Things are email, phone, card, iban, ip and pattern.",
+  "scrubbing.sample": "A text to try them on",
+  "scrubbing.try": "Try",
 
   "member.text": "Readers look. Reviewers also vote, score, tag and comment. Administrators also do the set-up.",
   "member.invite": "Invite somebody",

@@ -76,6 +76,7 @@ export function privacy(ground) {
   return el("div.sections", null,
     el("section.panel", null, el("h2", null, t("retention.title")), el("p.dim", null, t("retention.text")),
       saved({ ...ground, read: () => ({ retentionDays: forever.checked ? null : Number(days.value) }) }, el("label.check", null, forever, t("retention.forever")), daysField)),
+    scrubbing(ground),
     el("section.panel", null, el("h2", null, t("erase.act")), el("p.dim", null, t("erase.text")),
       el("form.inline-form", { on: { submit: async (event) => { event.preventDefault(); if (await erase(api, user.value.trim())) user.value = ""; } } }, field(t("filter.user"), user), el("button.danger", { type: "submit" }, t("erase.act")))),
     el("section.panel", null, el("h2", null, t("project.delete")), el("p.dim", null, t("project.deleteText")),
@@ -86,6 +87,23 @@ export function privacy(ground) {
         await router.reload().catch(() => {});
         go({ project: router.projects[0]?.name ?? null, view: router.projects.length ? null : "setup" });
       } } }, t("project.delete")))));
+}
+
+/// The rules as the command line has them, one a line, with a text to try them on.
+function scrubbing({ project, id, router, ...ground }) {
+  const given = settingsOf(project).scrubbing;
+  const lines = el("textarea", { rows: "4", spellcheck: "false", autocomplete: "off" });
+  lines.value = (Array.isArray(given) ? given : []).map((rule) => words(rule?.text)).join("\n");
+  const sample = el("input", { type: "text", autocomplete: "off", spellcheck: "false" });
+  const made = el("div", { "aria-live": "polite" });
+  const read = () => lines.value.split("\n").map((line) => line.trim()).filter((line) => line !== "");
+  async function attempt(event) {
+    event.preventDefault();
+    try { replace(made, el("p", null, el("bdi", null, words((await projectAPI.scrub(id, read(), sample.value))?.text)))); } catch (error) { if (!router.refused(error)) replace(made, failure(error)); }
+  }
+  return el("section.panel", null, el("h2", null, t("scrubbing.title")), el("p.dim", null, t("scrubbing.text")),
+    saved({ ...ground, id, router, read: () => ({ scrubbing: read() }) }, field(t("scrubbing.rules"), lines, t("scrubbing.hint"))),
+    el("form.inline-form", { on: { submit: attempt } }, field(t("scrubbing.sample"), sample), el("button", { type: "submit" }, t("scrubbing.try"))), made);
 }
 
 export function audit({ api, router, alive }) {

@@ -1,12 +1,13 @@
 import ArgumentParser
 import Events
 import Keys
+import Scrubbing
 
 /// `parley project`: makes projects and sets what their keys may do.
 struct ProjectCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "project", abstract: "Make projects, and set what their keys may do.",
-        subcommands: [Create.self, List.self, Show.self, Set.self, Delete.self])
+        subcommands: [Create.self, List.self, Show.self, Set.self, Scrub.self, Delete.self])
 
     /// What `create` and `set` share.
     struct Settings: ParsableArguments {
@@ -43,6 +44,17 @@ struct ProjectCommand: AsyncParsableCommand {
                 counts what enforce would refuse (`GET /v1/outcomes`), off does not look.
                 """, valueName: "check=mode"))
         var checks: [CheckArgument] = []
+        @Option(
+            help: ArgumentHelp(
+                """
+                Take something out of texts before they are stored; may be repeated. WHAT=ACTION[:NAME][@PATH,PATH]: what is email, phone, \
+                card, iban, ip or pattern:RE2; the action remove ([removed]), mask ([email]) or hash ([email:3f9a…], equal for equal \
+                values); the paths fields, * being one level and ** any. Like email=mask, card=remove@metadata, \
+                'pattern:ORDER-\\d+=hash:order@content', email=hash@user.id.
+                """, valueName: "rule"))
+        var scrub: [String] = []
+        @Flag(help: "Forget the present scrubbing rules; only those given here stay.")
+        var noScrub = false
 
         func apply(to settings: inout Project.Settings) throws {
             for origin in origin {
@@ -57,6 +69,9 @@ struct ProjectCommand: AsyncParsableCommand {
             settings.scoring = scoring ?? settings.scoring
             if let retention { settings.retentionDays = retention.days }
             for check in checks { settings.checks[check.name] = check.mode }
+            if noScrub { settings.scrubbing = [] }
+            for rule in try ProjectCommand.rules(scrub) where !settings.scrubbing.contains(rule) { settings.scrubbing.append(rule) }
+            do { _ = try Scrubber(settings.scrubbing, key: nil) } catch { throw Complaint(error.message) }
         }
     }
 
@@ -210,6 +225,15 @@ struct ProjectCommand: AsyncParsableCommand {
         }
     }
 
+    /// Reads rules as the command line has them.
+    static func rules(_ texts: [String]) throws -> [ScrubbingRule] {
+        var rules: [ScrubbingRule] = []
+        for text in texts {
+            do { rules.append(try ScrubbingRule(text: text)) } catch { throw Complaint("\(text.forTerminal()): \(error.message)") }
+        }
+        return rules
+    }
+
     private static func show(_ project: Project) throws {
         let settings = project.settings
         func text(_ quota: Project.Quota?) -> String {
@@ -227,6 +251,7 @@ struct ProjectCommand: AsyncParsableCommand {
               Scoring          \(settings.scoring.rawValue)
               Retention        \(settings.retentionDays.map { "\($0) days" } ?? "none: everything is kept")
               Checks           \(Project.Checks.Name.allCases.map { "\($0.rawValue) \(settings.checks[$0].rawValue)" }.joined(separator: ", "))
+              Scrubbing        \(settings.scrubbing.isEmpty ? "none: texts are stored as they are sent" : settings.scrubbing.map { $0.text.forTerminal(limit: 200) }.joined(separator: "\n                   "))
             """)
     }
 }
@@ -287,6 +312,8 @@ extension JSONWriter {
             json.field(orNull: "retentionDays", settings.retentionDays.map(Int64.init))
             json.key("checks")
             json.object { for name in Project.Checks.Name.allCases { $0.field(name.rawValue, settings.checks[name].rawValue) } }
+            json.key("scrubbing")
+            json.array(settings.scrubbing) { $0.value($1) }
         }
     }
 }

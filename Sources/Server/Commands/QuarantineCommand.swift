@@ -80,7 +80,10 @@ struct QuarantineCommand: AsyncParsableCommand {
                 var logger = Logger(label: "parley") { StreamLogHandler.standardError(label: $0) }
                 logger.logLevel = .error
                 let commits = GroupCommit(sink: store, logger: logger)
-                let replay = QuarantineReplay(store: store, ingest: Ingest(keys: KeyRing(store: store, logger: logger), commits: commits))
+                // The project's scrubbing rules hold here too, with the key its hashes are made with.
+                let keys = KeyRing(store: store, sealer: try data.folder.sealer(), logger: logger)
+                try await keys.refresh()
+                let replay = QuarantineReplay(store: store, ingest: Ingest(keys: keys, commits: commits))
                 var tally: [String: Int] = [:]
                 var lines: [QuarantineReplay.Outcome] = []
                 func count(_ outcomes: [QuarantineReplay.Outcome]) {

@@ -165,6 +165,10 @@ extension Project.Settings {
                     }
                 }
             }
+            if !scrubbing.isEmpty {
+                writer.key("scrubbing")
+                writer.array(scrubbing) { $0.value($1) }
+            }
             for (name, value) in [("keyQuota", keyQuota), ("addressQuota", addressQuota)] {
                 writer.key(name)
                 if let value {
@@ -188,6 +192,8 @@ extension Project.Settings {
             inactiveAfterSeconds = json["inactiveAfterSeconds"]?.double ?? inactiveAfterSeconds
             scoring = json["scoring"]?.string.flatMap { Project.Scoring(rawValue: $0) } ?? scoring
             retentionDays = json["retentionDays"]?.integer.map { Int($0) }
+            // A rule that can't be read must not be left out in silence: nothing of the project would be scrubbed by it.
+            try json["scrubbing"]?.forEachElement { scrubbing.append(try ScrubbingRule($0)) }
             func quota(_ value: JSONValue?, default standard: Project.Quota?) -> Project.Quota? {
                 guard let value else { return standard }
                 guard let rate = value["perSecond"]?.double, let burst = value["burst"]?.double else { return nil }
