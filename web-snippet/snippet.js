@@ -64,7 +64,7 @@ let debug;
 function warn(text) {
   if (warned.size < (debug ? 50 : 1) && !warned.has(text)) {
     warned.add(text);
-    console.warn(`[parley] ${text} (${debug ? version : "more with debug: true"})`);
+    console.warn(`[parley] ${text} (${debug ? version : "see debug: true"})`);
   }
 }
 
@@ -135,6 +135,8 @@ function createClient() {
   // From identify(), for threads opened without a user of their own; and what proves it: a token or a function for one.
   let user;
   let proof;
+  // The proof as it was last, for what leaves by other ways than a socket.
+  let token = null;
   // The page's hook on each event.
   let beforeSend;
   // Undefined: nothing may leave or be kept yet. False: nothing is recorded.
@@ -374,9 +376,10 @@ function createClient() {
 
     // The page may have to fetch its proof first; without one the visitor is who they claim to be.
     prove = (type) => {
-      const say = guard((token) => {
+      const say = guard((given) => {
+        token = given || null;
         if (socket !== session) return;
-        send({ type, client: "parley.js/" + version, token: token || null });
+        send({ type, client: "parley.js/" + version, token });
         greeted = true;
         pump();
       });
@@ -423,6 +426,7 @@ function createClient() {
   // Halved to find the one event for which a whole body is refused.
   let postEvents = LIMITS.batchEvents;
 
+  const whole = (items) => `{"token":${JSON.stringify(token)},${bodyOf(items)}`;
   const address = (path) => `${base}/v1/${path}?key=${encodeURIComponent(key)}`;
 
   // A string body is text/plain and the key is in the query: a simple request, so no CORS preflight.
@@ -430,7 +434,7 @@ function createClient() {
     const reply = {};
     try {
       const signal = AbortSignal.timeout && AbortSignal.timeout(FETCH_MS);
-      const response = await fetch(address("events"), { method: "POST", body: "{" + bodyOf(items), credentials: "omit", signal });
+      const response = await fetch(address("events"), { method: "POST", body: whole(items), credentials: "omit", signal });
       reply.status = response.status;
       reply.after = response.headers.get("Retry-After");
       Object.assign(reply, await response.json());
@@ -536,7 +540,7 @@ function createClient() {
   // means taken, not delivered: the events stay in the queue for the case that the page lives on.
   const beacon = guard((items) => {
     const half = items.length >> 1;
-    const body = "{" + bodyOf(items);
+    const body = whole(items);
     const size = sizeOf(body);
     if (items.length && spent + size <= BEACON_TOTAL && navigator.sendBeacon(address("beacon"), body)) {
       spent += size;
@@ -761,7 +765,7 @@ const init = guard((options) => {
   let chosen = keyless || clients.get(key);
   if (keyless || !chosen) {
     if (!inPage || !/^pk_/.test(key) || !url) {
-      if (inPage) warn("init needs a public key (pk_…, not a secret one) and a url");
+      if (inPage) warn("init needs a public key (pk_…) and a url");
       return current().client;
     }
     chosen = chosen || createClient();

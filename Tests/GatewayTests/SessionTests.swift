@@ -147,28 +147,35 @@ import Testing
         var session = openSession()
         let wanted = session.received(.auth(token: "x"), bytes: 1, pressure: 0, at: at(1))
         #expect(wanted.contains { if case .prove(let token) = $0 { token == "x" } else { false } })
-        #expect(said(session.proved(.none, mode: .off, at: at(2))) == [.auth(identity: .claimed, reason: "identity_off")])
-        let failed = session.proved(.failed(Refusal(.invalidToken)), mode: .enforce, at: at(3))
+        #expect(said(session.proved(.none, at: at(2))) == [.auth(identity: .claimed, reason: "identity_off")])
+        let failed = session.proved(.failed(Refusal(.invalidToken)), at: at(3))
         #expect(said(failed) == [.auth(identity: .claimed, reason: "invalid_token")] && code(failed) == nil)
-        #expect(said(session.proved(proven(until: 60_000), mode: .enforce, at: at(4))) == [.auth(identity: .verified, reason: nil)])
+        #expect(said(session.proved(proven(until: 60_000), at: at(4))) == [.auth(identity: .verified, reason: nil)])
     }
 
-    @Test("a proof that runs out is said to, and closes half a minute later only where proofs are insisted on", arguments: [true, false])
-    func expiry(_ isEnforced: Bool) {
+    @Test("a proof that runs out is said to, and closes half a minute later")
+    func expiry() {
         var session = openSession { $0.heartbeatMilliseconds = 3_600_000 }
-        _ = session.proved(proven(until: 5000), mode: isEnforced ? .enforce : .dryRun, at: at(0))
+        _ = session.proved(proven(until: 5000), at: at(0))
         #expect(said(session.tick(pressure: 0, lost: nil, at: at(4999))).isEmpty)
         #expect(said(session.tick(pressure: 0, lost: nil, at: at(5000))) == [.auth(identity: .claimed, reason: "expired_token")])
         #expect(code(session.tick(pressure: 0, lost: nil, at: at(34_999))) == nil)
-        #expect(code(session.tick(pressure: 0, lost: nil, at: at(35_000))) == (isEnforced ? .tokenExpired : nil))
+        #expect(code(session.tick(pressure: 0, lost: nil, at: at(35_000))) == .tokenExpired)
+    }
+
+    @Test("a token that never held closes nothing, however long it is there")
+    func neverHeld() {
+        var session = openSession { $0.heartbeatMilliseconds = 3_600_000 }
+        _ = session.proved(.failed(Refusal(.expiredToken)), at: at(0))
+        #expect(session.tick(pressure: 0, lost: nil, at: at(60_000)).isEmpty)
     }
 
     @Test("a new token in time keeps the socket")
     func renewal() {
         var session = openSession { $0.heartbeatMilliseconds = 3_600_000 }
-        _ = session.proved(proven(until: 5000), mode: .enforce, at: at(0))
+        _ = session.proved(proven(until: 5000), at: at(0))
         _ = session.tick(pressure: 0, lost: nil, at: at(5000))
-        _ = session.proved(proven(until: 90_000), mode: .enforce, at: at(20_000))
+        _ = session.proved(proven(until: 90_000), at: at(20_000))
         #expect(code(session.tick(pressure: 0, lost: nil, at: at(60_000))) == nil)
     }
 

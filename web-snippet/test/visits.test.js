@@ -256,6 +256,17 @@ test("a proof goes into the hello, whether at hand or to be fetched, and again w
   assert.deepEqual([page.socket.frames[0].type, page.socket.frames[0].token, page.socket.batches.length], ["hello", "t2", 1]);
 });
 
+test("a proof that was told the socket goes with beacons too, in the body and in no address", async () => {
+  const page = openPage();
+  page.parley.identify("u1", {}, { token: async () => "a.b.c" });
+  await page.advance(10);
+  page.socket.welcomes();
+  await page.advance(10);
+  page.hide();
+  assert.equal(JSON.parse(page.beacons[0].body).token, "a.b.c");
+  assert.doesNotMatch(page.beacons[0].address, /a\.b\.c/);
+});
+
 test("a proof that fails or never comes holds nobody up for long", async () => {
   for (const token of [() => { throw new Error("no"); }, () => Promise.reject(new Error("no")), () => new Promise(() => {})]) {
     const page = openPage();

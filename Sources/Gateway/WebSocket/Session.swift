@@ -85,8 +85,6 @@ public struct Session: Sendable {
     /// When the proof of the user runs out, and since when it has, in milliseconds of uptime.
     private var proofEnd: Int64?
     private var unproven: Int64?
-    /// Whether the project insists on proofs.
-    private var insistsOnProof = false
 
     init(id: String, configuration: Configuration, at now: Moment) {
         self.id = id
@@ -130,10 +128,8 @@ public struct Session: Sendable {
 
     /// P-SOCK-8: a token is answered, whatever it proves.
     /// - Parameter proof: `none` where the project does not look at proofs.
-    /// - Parameter mode: how much the check of identity has to say in the project.
-    mutating func proved(_ proof: Proof, mode: Project.CheckMode, at now: Moment) -> [SessionAction] {
+    mutating func proved(_ proof: Proof, at now: Moment) -> [SessionAction] {
         guard !isClosing else { return [] }
-        insistsOnProof = mode == .enforce
         (proofEnd, unproven) = (nil, nil)
         switch proof {
         case .none: return [.send(.auth(identity: .claimed, reason: "identity_off"))]
@@ -179,13 +175,14 @@ public struct Session: Sendable {
         return returned > 0 ? [.send(.credits(returned))] : []
     }
 
-    /// P-AUTH-6: a page is told that its proof has run out, and has a while to bring another.
+    /// P-AUTH-6: a page is told that its proof has run out, and has a while to bring another. One that doesn't comes back with a new one
+    /// or none, so that what it goes on to say is not taken for a claim by mistake.
     private mutating func proofActions(at now: Moment) -> [SessionAction]? {
         if let end = proofEnd, now.uptime >= end {
             (proofEnd, unproven) = (nil, now.uptime)
             return [.send(.auth(identity: .claimed, reason: Reason.expiredToken.rawValue))]
         }
-        guard insistsOnProof, let since = unproven, now.uptime - since >= configuration.tokenGraceMilliseconds else { return nil }
+        guard let since = unproven, now.uptime - since >= configuration.tokenGraceMilliseconds else { return nil }
         return end(with: .tokenExpired, Refusal(.expiredToken, field: "token"), at: now)
     }
 

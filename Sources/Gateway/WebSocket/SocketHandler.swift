@@ -183,7 +183,7 @@ final class SocketHandler: ChannelDuplexHandler {
         guard case .access(var access) = entry else { return }
         access.proof = proof
         entry = .access(access)
-        perform(session.proved(proof, mode: reception.keys.mode(of: .identity, in: access.project), at: now))
+        perform(session.proved(proof, at: now))
         guard proofsAwaited == 0, let context else { return }
         let waiting = unattributed
         unattributed = []
