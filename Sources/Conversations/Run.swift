@@ -91,13 +91,15 @@ public struct Run: Sendable, Equatable {
 
     private static func merged(_ extras: [JSONText]) -> JSONText {
         var members: [(key: String, value: JSONText)] = []
+        var places: [String: Int] = [:]
         for extra in extras {
             try? JSONDocument.read(extra.bytes, isOurs: true) { json in
                 json.forEachMember { key, value in
                     let name = String(decoding: key, as: UTF8.self)
-                    if let index = members.firstIndex(where: { $0.key == name }) {
-                        members[index].value = JSONText(value)
+                    if let place = places[name] {
+                        members[place].value = JSONText(value)
                     } else {
+                        places[name] = members.count
                         members.append((name, JSONText(value)))
                     }
                 }

@@ -35,6 +35,9 @@ public final class KeyRing: Service, Sendable {
     /// Well under the five seconds in which a revoked key has to stop.
     static let pollInterval = Duration.seconds(1)
 
+    /// A quota may refill so slowly that no number of seconds says when.
+    private static let longestWait = 86_400.0
+
     private let store: any ControlStore
     private let sealer: Sealer?
     private let clock: WallClock
@@ -87,7 +90,11 @@ public final class KeyRing: Service, Sendable {
         let identity = await identityKeys(of: projects)
         let scrubbers = compiledRules(of: projects)
         ring.withLock { ring in
+            // Another reading may have been faster: a revoked key must not come back with an older one.
+            guard current > ring.storeRevision else { return }
             ring.identity = identity
+            // Under the lock with the rules, which are looked for behind it.
+            scrubs.store(!scrubbers.isEmpty, ordering: .releasing)
             ring.scrubbers = scrubbers
             let sealed = Set(keys.lazy.filter { $0.sealed != nil }.map(\.id))
             ring.namingKeys = unsealed + ring.namingKeys.filter { !sealed.contains($0.id) }
@@ -135,8 +142,6 @@ public final class KeyRing: Service, Sendable {
                     Refusal(.storeUnavailable, "The project's scrubbing rules can't be applied; the gateway's log says why."))
             }
         }
-        // Set before the rules are there, never after: whoever looks in between finds none, as a moment earlier.
-        scrubs.store(!scrubbers.isEmpty, ordering: .releasing)
         return scrubbers
     }
 
@@ -402,7 +407,8 @@ public final class KeyRing: Service, Sendable {
         let now = clock.now()
         guard let wait = quotas.withLock({ $0.take(events, from: wanted, at: now) }) else { return .fits }
         guard mode(of: .quota, in: access.project) == .enforce else { return .overlooked(.rateLimited) }
-        return .refused(Refusal(.rateLimited, retryAfterMilliseconds: max(1, Int64((wait * 1000).rounded(.up)))))
+        return .refused(
+            Refusal(.rateLimited, retryAfterMilliseconds: max(1, Int64(min(wait * 1000, Self.longestWait * 1000).rounded(.up)))))
     }
 
     /// What is left of the tighter quota: limit, remaining, and seconds until it is full again. nil: no limit.
@@ -411,7 +417,7 @@ public final class KeyRing: Service, Sendable {
         return limits(of: access).map { name, quota in
             let remaining = quotas.withLock { $0.remaining(name, quota, at: now) }
             let reset = quota.perSecond > 0 ? (quota.burst - remaining) / quota.perSecond : 3600
-            return (limit: Int(quota.burst), remaining: Int(remaining), resetSeconds: Int(reset.rounded(.up)))
+            return (limit: Int(quota.burst), remaining: Int(remaining), resetSeconds: Int(min(reset, Self.longestWait).rounded(.up)))
         }.min { $0.remaining < $1.remaining }
     }
 

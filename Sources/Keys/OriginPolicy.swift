@@ -97,6 +97,11 @@ public struct OriginPattern: Sendable, Equatable {
             guard port == "*" || !port!.isEmpty && port!.utf8.count <= 5 && port!.utf8.allSatisfy({ $0 &- 48 < 10 }) else { return nil }
         }
         guard !host.isEmpty, host.utf8.allSatisfy({ $0.isOriginLetter || "*[]:_".utf8.contains($0) }) else { return nil }
+        // Brackets stand around an IPv6 address, which has nothing beside it.
+        guard
+            !host.contains(where: { "[]".contains($0) })
+                || host.first == "[" && host.last == "]" && host.filter({ "[]".contains($0) }).count == 2
+        else { return nil }
         return (String(halves[0]), String(host), port)
     }
 }

@@ -30,7 +30,7 @@ extension Review {
         if let given {
             guard let number = Int64(given) else { throw Refusal.parameter("after", "must be the `id` of an event of this stream") }
             // A number that was never reached is of another store.
-            mustReset = number > last || last - number > Self.maximumLag
+            mustReset = number > last || number < 0 || last - number > Self.maximumLag
             start = mustReset ? last : number
         }
         let (ticket, from, resets) = (reader.member == nil ? nil : request.sessionTicket, start, mustReset)

@@ -33,6 +33,8 @@ struct Session {
 /// Members of an object, those of one name once.
 struct Members {
     private var members: [(key: String, value: JSONText)] = []
+    /// Where each is: looking through all of them for each would take a stranger's many keys squared.
+    private var places: [String: Int] = [:]
 
     init(of json: JSONValue, without known: [StaticString] = []) {
         json.forEachMember { key, value in
@@ -41,7 +43,12 @@ struct Members {
     }
 
     mutating func add(_ key: String, _ value: JSONText) {
-        if let index = members.firstIndex(where: { $0.key == key }) { members[index].value = value } else { members.append((key, value)) }
+        if let place = places[key] {
+            members[place].value = value
+        } else {
+            places[key] = members.count
+            members.append((key, value))
+        }
     }
 
     mutating func add(_ json: JSONValue) {
@@ -49,7 +56,10 @@ struct Members {
     }
 
     /// Drops what says nothing: null and the empty text.
-    mutating func dropEmpty() { members.removeAll { $0.value == "null" || $0.value == "\"\"" } }
+    mutating func dropEmpty() {
+        members.removeAll { $0.value == "null" || $0.value == "\"\"" }
+        places = Dictionary(uniqueKeysWithValues: members.enumerated().map { ($1.key, $0) })
+    }
 
     /// nil for none.
     var json: JSONText? {

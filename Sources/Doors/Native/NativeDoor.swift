@@ -81,8 +81,10 @@ public struct NativeDoor: SocketDoor {
 
     /// The same, if the first line is a document of its own; else the body is one broken document.
     private static func wholeLines(_ body: [UInt8], lane: Lane) -> Parcel? {
-        let first = body.split(separator: UInt8(ascii: "\n"), maxSplits: 1)[0]
-        guard (try? JSONDocument.read(first) { $0.kind == .object }) == true else { return nil }
+        // Nothing but line ends has no first line.
+        guard let first = body.split(separator: UInt8(ascii: "\n"), maxSplits: 1).first,
+            (try? JSONDocument.read(first) { $0.kind == .object }) == true
+        else { return nil }
         return parcel(lines: body, lane: lane)
     }
 }

@@ -12,7 +12,7 @@ struct ParcelReader {
         let list = try Self.list(json, named: name)
         var parcel = Parcel(items: [])
         list.forEachElement { record in
-            add(RunRecord(record, kind, receivedAt: receivedAt).item, of: record, to: &parcel)
+            add(of: record, to: &parcel) { RunRecord(record, kind, receivedAt: receivedAt).item }
         }
         return parcel
     }
@@ -20,13 +20,13 @@ struct ParcelReader {
     /// One trace or span.
     func record(_ json: JSONValue, as kind: RunRecord.Kind) throws(Refusal) -> Parcel {
         var parcel = Parcel(items: [])
-        add(RunRecord(json, kind, receivedAt: receivedAt).item, of: json, to: &parcel)
+        add(of: json, to: &parcel) { RunRecord(json, kind, receivedAt: receivedAt).item }
         return parcel
     }
 
     func patch(_ json: JSONValue, of id: String, as kind: RunRecord.Kind) throws(Refusal) -> Parcel {
         var parcel = Parcel(items: [])
-        add(RunRecord(json, kind, patching: id, receivedAt: receivedAt).item, of: json, to: &parcel)
+        add(of: json, to: &parcel) { RunRecord(json, kind, patching: id, receivedAt: receivedAt).item }
         return parcel
     }
 
@@ -35,14 +35,20 @@ struct ParcelReader {
         let list = try Self.list(json, named: "scores")
         var parcel = Parcel(items: [])
         list.forEachElement { score in
-            let record = ScoreRecord(score, target: score.text("id"), receivedAt: receivedAt, position: parcel.items.count)
-            add(record.item, of: score, to: &parcel)
+            let position = parcel.items.count
+            add(of: score, to: &parcel) {
+                ScoreRecord(score, target: score.text("id"), receivedAt: receivedAt, position: position).item
+            }
         }
         return parcel
     }
 
-    private func add(_ item: Parcel.Item, of json: JSONValue, to parcel: inout Parcel) {
-        parcel.items.append(item)
+    private func add(of json: JSONValue, to parcel: inout Parcel, _ item: () -> Parcel.Item) {
+        // P-LIMIT-3, before anything is made of it.
+        let isTooMany = json.tapeWords > 2 * Event.Bounds.keys && json.keyCount > Event.Bounds.keys
+        parcel.items.append(
+            isTooMany
+                ? .refused(RefusedItem(id: json.text("id"), type: nil, refusal: Refusal(.tooManyKeys), payload: nil)) : item())
         parcel.destinations.append(.named(json.nonEmptyText("project_name") ?? Self.defaultProject))
     }
 

@@ -41,7 +41,7 @@ enum CORS {
         switch origin {
         case .missing: nil
         case .null: "null"
-        case .named(let text): text.utf8.count <= 300 && text.utf8.allSatisfy { (0x21...0x7E).contains($0) } ? text : nil
+        case .named(let text): text != "*" && text.utf8.count <= 300 && text.utf8.allSatisfy { (0x21...0x7E).contains($0) } ? text : nil
         }
     }
 }

@@ -66,13 +66,21 @@ final class DoorHandler: ChannelDuplexHandler {
 
     private var isBusy: Bool { owed != nil || routedUnanswered > 0 }
 
+    /// Answers that the client leaves unread are bounded by hearing no further request; `RequestGuard` ends it if that goes on.
+    private var isClogged: Bool { context.map { !$0.channel.isWritable } ?? false }
+
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        if context.channel.isWritable { resume(context) }
+        context.fireChannelWritabilityChanged()
+    }
+
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         let part = unwrapInboundIn(data)
         if !held.isEmpty || mustWait(part) { held.append(part) } else { take(part, context) }
     }
 
     private func mustWait(_ part: HTTPServerRequestPart) -> Bool {
-        guard isBusy, case .head = part else { return false }
+        guard isBusy || isClogged, case .head = part else { return false }
         return true
     }
 
@@ -104,11 +112,10 @@ final class DoorHandler: ChannelDuplexHandler {
     }
 
     private func enter(_ head: HTTPRequestHead, _ context: ChannelHandlerContext) {
-        guard head.hasItsHost else {
+        if let fault = head.fault {
             owed = Owed(endpoint: "NotFound", method: head.method, keepsAlive: false)
             inbound = .dropped
-            let refusal = Refusal(.badRequest, field: "Host", "A request names its host, once (RFC 9112, section 3.2).")
-            return write(DoorRoute.Answer(refusal), context)
+            return write(DoorRoute.Answer(fault), context)
         }
         let matches = hall.entrances.matches(RequestTarget.path(of: head.uri))
         guard !matches.isEmpty else { return pass(head, context) }
@@ -272,6 +279,28 @@ enum RequestTarget {
 }
 
 extension HTTPRequestHead {
-    /// Whether it has one Host, as HTTP/1.1 wants (RFC 9112, section 3.2); two may lead a proxy and us to different ones.
-    var hasItsHost: Bool { version == .http1_0 ? headers["Host"].count <= 1 : headers["Host"].count == 1 }
+    /// What in it another reader on the way may have read otherwise.
+    var fault: Refusal? {
+        let hosts = headers["Host"]
+        // RFC 9112, section 3.2: two may lead a proxy and us to different ones.
+        guard hosts.count == 1 || version == .http1_0 && hosts.isEmpty, hosts.allSatisfy({ $0.utf8.allSatisfy(\.isOfHost) }) else {
+            return Refusal(.badRequest, field: "Host", "A request names its host, once (RFC 9112, section 3.2).")
+        }
+        // Section 6.1: an HTTP/1.0 client knows of none, and an empty one is no coding.
+        let encodings = headers["Transfer-Encoding"]
+        guard encodings.isEmpty || version == .http1_1 && encodings.allSatisfy({ !$0.isEmpty }) else {
+            return Refusal(.badRequest, field: "Transfer-Encoding", "This Transfer-Encoding can't be (RFC 9112, section 6.1).")
+        }
+        return nil
+    }
+}
+
+extension UInt8 {
+    /// A byte of a host and its port (RFC 3986, section 3.2.2), without what separates it from anything else.
+    fileprivate var isOfHost: Bool {
+        switch self {
+        case UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"): true
+        default: "-._~:[]%!$&'()*+;=".utf8.contains(self)
+        }
+    }
 }

@@ -161,7 +161,8 @@ final class DoorRoute: Sendable {
         guard codings.count <= 1, let encoding = ContentEncoding(header: codings.first) else { throw Refusal(.unsupportedEncoding) }
         return try BodyReader(
             limit: entrance.bodyLimit(for: lane), encoding: encoding,
-            declared: head.headers.first(name: "Content-Length").flatMap { Int($0) })
+            // The parser takes digits alone: what is no number to us is a larger one.
+            declared: head.headers.first(name: "Content-Length").map { Int($0) ?? .max })
     }
 
     /// Reads and answers a question or a large body.

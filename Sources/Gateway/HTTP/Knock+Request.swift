@@ -50,7 +50,9 @@ extension KnockHeaders {
         let headers = head.headers
         self.init(
             authorization: headers.first(name: "Authorization"), field: { headers.first(name: $0) },
-            origin: headers.first(name: "Origin"), project: headers.first(name: "Parley-Project"),
+            // Of two none counts: together they are on nobody's list.
+            origin: headers["Origin"].count > 1 ? headers["Origin"].joined(separator: ", ") : headers.first(name: "Origin"),
+            project: headers.first(name: "Parley-Project"),
             forwarded: headers["X-Forwarded-For"], query: QueryText.behindQuestionMark(head.uri))
     }
 }

@@ -48,7 +48,7 @@ struct SocketUpgrades: Sendable {
             && keys.count == 1 && keys[0].utf8.count == 24
             && head.headers[canonicalForm: "connection"].contains { $0.lowercased() == "upgrade" }
             && head.headers["Content-Length"].allSatisfy { $0 == "0" } && !head.headers.contains(name: "Transfer-Encoding")
-            && head.hasItsHost
+            && head.fault == nil
     }
 
     /// The parser stops behind a request that asks to upgrade, so the connection ends with the answer.
