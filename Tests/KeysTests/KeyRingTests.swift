@@ -243,4 +243,13 @@ struct KeyRingTests {
         try await ring.refresh()
         #expect(ring.recheck(access)?.reason == .originForbidden)
     }
+
+    @Test("a quota that hardly ever refills says a day, and ends nothing")
+    func endlessWait() async throws {
+        let project = try await project { $0.keyQuota = .init(perSecond: 1e-300, burst: 1) }
+        let access = try await open(key(.public, of: project).text, .named("https://shop.example")).get()
+        #expect(ring.spend(1, by: access) == .fits)
+        #expect(ring.spend(1, by: access) == .refused(Refusal(.rateLimited, retryAfterMilliseconds: 86_400_000)))
+        #expect(ring.quota(of: access)?.resetSeconds == 86_400)
+    }
 }

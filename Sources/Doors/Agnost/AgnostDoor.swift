@@ -25,7 +25,9 @@ public struct AgnostDoor: Door {
             return try JSONDocument.read(request.body, tolerant: true) { json in
                 guard json.kind == .object else { throw Refusal(.invalidField, "The body must be a JSON object.") }
                 // P-LIMIT-3: a body is one event here.
-                guard json.tapeWords <= 2 * Event.Bounds.keys || json.keyCount <= Event.Bounds.keys else { throw Refusal(.tooManyKeys) }
+                guard json.tapeWords <= 2 * Event.Bounds.keys || json.keyCount <= Event.Bounds.keys else {
+                    return Parcel(items: [.refused(RefusedItem(id: nil, type: nil, refusal: Refusal(.tooManyKeys), payload: nil))])
+                }
                 let events =
                     request.entrance.path == Self.sessionPath
                     ? [try Session(json).thread]
