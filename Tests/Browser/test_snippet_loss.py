@@ -18,8 +18,7 @@ import requests
 
 import tabs
 from faults import Loop, Pages
-from parley_process import new_id
-from visits import NONE, TRACES, Projects, Visit, on_disk, wait_for
+from visits import NONE, TRACES, Projects, Visit, on_disk, uncompressible, wait_for
 
 # Where Debian's packages node-react and node-react-dom put their script-tag builds.
 REACT = Path(os.environ.get("REACT_UMD", "/usr/share/nodejs"))
@@ -496,7 +495,7 @@ def test_a_browser_that_was_killed_sends_at_its_next_start(one, visit):
     """localStorage is on the disk some seconds late in both browsers; killed before that, no page could have kept anything."""
     folder = tempfile.mkdtemp(prefix="parley-profile-")
     url = visit.page(storage="true", after="parley.on('verdict', (verdict) => heard.push(verdict));")
-    mark = new_id()  # nothing in it repeats: Firefox compresses
+    mark = uncompressible()
     try:
         browser = tabs.start(one.name, folder=folder)
         try:

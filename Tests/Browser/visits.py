@@ -7,6 +7,7 @@ import html
 import itertools
 import json
 import os
+import secrets
 import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
@@ -186,6 +187,12 @@ class Visit:
 
 def brief(texts):
     return [text if len(text) < 60 else f"{text[:20]}… ({len(text)})" for text in texts[:20]] + ([f"… ({len(texts)})"] if len(texts) > 20 else [])
+
+
+def uncompressible():
+    """A text that stands as it is in what Snappy has compressed, as Firefox does with localStorage: Snappy takes out what was
+    there before from four bytes on, and in a row of IDs one hexadecimal group in ten was. None of these letters is in an ID."""
+    return "".join(secrets.choice("GHJKMNPQRSTUVWXYZghjkmnpqrstuvwxyz") for _ in range(24))
 
 
 def on_disk(folder, text, seconds=30):
