@@ -41,8 +41,13 @@ public struct ThreadFold: Sendable, Equatable {
     /// Whether anything was folded in.
     public var isEmpty: Bool { firstAt == nil }
 
-    /// - Parameter provenance: how far the sender is known, where that matters.
-    public mutating func apply(_ event: Event, at: Timestamp, from provenance: Provenance? = nil) {
+    /// P-LIMIT-6: with so many tags a page's further ones stay in their events.
+    public static let mostTags = 256
+
+    /// - Parameters:
+    ///   - provenance: how far the sender is known, where that matters.
+    ///   - isTagging: false where the event's tags count no more.
+    public mutating func apply(_ event: Event, at: Timestamp, from provenance: Provenance? = nil, isTagging: Bool = true) {
         let place = Place(at: at, id: event.id)
         firstAt = min(firstAt ?? at, at)
         if let name = event.user?.key { meet(Latest(name, place)) }
@@ -54,10 +59,12 @@ public struct ThreadFold: Sendable, Equatable {
             firstMessage = min(firstMessage ?? place, place)
             lastMessage = max(lastMessage ?? place, place)
             lastAt = max(lastAt ?? at, at)
-            for tag in message.tags { set(tag, true, place) }
+            if isTagging { for tag in message.tags { set(tag, true, place) } }
         case .thread(let patch):
-            for tag in patch.tags { set(tag, true, place) }
-            for tag in patch.untag { set(tag, false, place) }
+            if isTagging {
+                for tag in patch.tags { set(tag, true, place) }
+                for tag in patch.untag { set(tag, false, place) }
+            }
             if let new = patch.status, status.map({ $0.place < place }) ?? true { status = Latest(new, place) }
             if let new = event.metadata, metadata.map({ $0.place < place }) ?? true { metadata = Latest(new, place) }
         case .event, .other:
@@ -115,43 +122,79 @@ public struct ThreadFold: Sendable, Equatable {
     }
 }
 
-/// A user's properties: field by field, what the latest event said; absence never erases.
+/// A user's properties: field by field, what the latest event said, a backend's word before any page's (P-USER-2); absence never erases.
+///
+/// P-LIMIT-7: they stand beside every conversation of that user, so they have bounds, whatever a page claims of somebody. Which fields
+/// stay doesn't depend on the order in which they came. Whole they all are in their events.
 public struct PropsFold: Sendable, Equatable {
-    private var fields: [String: ThreadFold.Latest<JSONText>] = [:]
+    public static let mostFields = 128
+    /// A name longer than this, in bytes, is left out.
+    public static let longestName = 128
+    /// A value whose text is longer than this, in bytes, stands there as its beginning, a string.
+    public static let longestValue = 1024
+
+    private struct Field: Sendable, Equatable {
+        var latest: ThreadFold.Latest<JSONText>
+        /// Whether a secret key said it.
+        var isTrusted: Bool
+    }
+
+    private var fields: [String: Field] = [:]
 
     public init() {}
 
-    public mutating func apply(_ props: JSONText, at place: ThreadFold.Place) {
+    /// - Parameter lane: whose word it is.
+    public mutating func apply(_ props: JSONText, at place: ThreadFold.Place, from lane: Lane = .secret) {
         try? JSONDocument.read(props.bytes, isOurs: true) { json in
             json.forEachMember { key, value in
-                let name = String(decoding: key, as: UTF8.self)
-                let text = JSONText(value)
-                if let known = fields[name],
-                    place < known.place
-                        || place == known.place && text.canonical.lexicographicallyPrecedes(known.value.canonical)
-                {
-                    return
-                }
-                fields[name] = ThreadFold.Latest(text, place)
+                guard key.count <= Self.longestName else { return }
+                set(String(decoding: key, as: UTF8.self), Self.shortened(JSONText(value)), place, isTrusted: lane == .secret)
             }
         }
+        guard fields.count > Self.mostFields else { return }
+        let kept = fields.sorted { Self.rank($0) > Self.rank($1) }.prefix(Self.mostFields)
+        fields = Dictionary(uniqueKeysWithValues: kept.map { ($0.key, $0.value) })
+    }
+
+    private mutating func set(_ name: String, _ text: JSONText, _ place: ThreadFold.Place, isTrusted: Bool) {
+        let new = Field(latest: .init(text, place), isTrusted: isTrusted)
+        if let known = fields[name] {
+            let (a, b) = (Self.rank((name, new)), Self.rank((name, known)))
+            guard a > b || a == b && !text.canonical.lexicographicallyPrecedes(known.latest.value.canonical) else { return }
+        }
+        fields[name] = new
+    }
+
+    private static func rank(_ field: (key: String, value: Field)) -> (Int, ThreadFold.Place, String) {
+        (field.value.isTrusted ? 1 : 0, field.value.latest.place, field.key)
+    }
+
+    private static func shortened(_ text: JSONText) -> JSONText {
+        guard text.bytes.count > longestValue else { return text }
+        // A cut letter becomes U+FFFD, and goes.
+        var beginning = String(decoding: text.bytes.prefix(longestValue / 2), as: UTF8.self)
+        if beginning.hasSuffix("\u{FFFD}") { beginning.removeLast() }
+        var writer = JSONWriter()
+        writer.value(beginning + "…")
+        return JSONText(trusted: writer.bytes)
     }
 
     public var props: JSONText? {
         guard !fields.isEmpty else { return nil }
         var writer = JSONWriter()
-        writer.object { writer in for name in fields.keys.sorted() { writer.field(name, fields[name]!.value) } }
+        writer.object { writer in for name in fields.keys.sorted() { writer.field(name, fields[name]!.latest.value) } }
         return JSONText(trusted: writer.bytes)
     }
 
-    /// Its form at rest: `{"plan":[at,"event id",value]}`.
+    /// Its form at rest: `{"plan":[at,"event id",value]}`, with `true` as a fourth where a secret key said it.
     public var stored: JSONText {
         var writer = JSONWriter()
         writer.object { writer in
-            for (name, latest) in fields {
+            for (name, field) in fields {
                 writer.key(name)
                 writer.array {
-                    $0.value(latest.place.at.microseconds); $0.value(latest.place.id); $0.value(latest.value)
+                    $0.value(field.latest.place.at.microseconds); $0.value(field.latest.place.id); $0.value(field.latest.value)
+                    if field.isTrusted { $0.value(true) }
                 }
             }
         }
@@ -163,8 +206,9 @@ public struct PropsFold: Sendable, Equatable {
             json.forEachMember { key, entry in
                 var parts: [JSONValue] = []
                 entry.forEachElement { parts.append($0) }
-                guard parts.count == 3, let at = parts[0].integer, let id = parts[1].string else { return }
-                fields[String(decoding: key, as: UTF8.self)] = .init(JSONText(parts[2]), .init(at: Timestamp(microseconds: at), id: id))
+                guard parts.count >= 3, let at = parts[0].integer, let id = parts[1].string else { return }
+                let latest = ThreadFold.Latest(JSONText(parts[2]), .init(at: Timestamp(microseconds: at), id: id))
+                fields[String(decoding: key, as: UTF8.self)] = Field(latest: latest, isTrusted: parts.count > 3)
             }
         }
     }

@@ -13,7 +13,21 @@ public enum TurnFold {
     static let clockTolerance = 5.0
 
     /// The ID of the answer that a turn makes; the question it makes has the turn's own.
-    public static func answerID(of run: String) -> String { run + ":answer" }
+    public static func answerID(of run: String) -> String { run + answerMark }
+
+    private static let answerMark = ":answer"
+
+    /// The IDs that a turn's answer may have, the usual one first; a further one where a message has taken those before it.
+    public static func answerIDs(of run: String) -> some Sequence<String> {
+        sequence(first: answerID(of: run)) { $0.utf8.count < 4 * Event.Bounds.id ? answerID(of: $0) : nil }
+    }
+
+    /// The run that the answer of that ID would be made of; for any other ID the same.
+    public static func run(ofAnswer id: String) -> String {
+        var id = Substring(id)
+        while id.hasSuffix(answerMark) { id.removeLast(answerMark.count) }
+        return String(id)
+    }
 
     public struct Result: Sendable {
         public var items: [ConversationItem]
@@ -43,6 +57,8 @@ public enum TurnFold {
     private struct Thread {
         var items: [ConversationItem]
         private let texts: [String]
+        /// The IDs that are taken here.
+        private var ids: Set<String>
         /// Messages that already are some turn's question or answer.
         private var taken: Set<Int> = []
         /// The turns, each with its question's place.
@@ -52,6 +68,7 @@ public enum TurnFold {
 
         init(_ items: [ConversationItem]) {
             self.items = items
+            ids = Set(items.map(\.event.id))
             texts = items.map { item in
                 if case .message(let message) = item.event.body { message.plainText.collapsed } else { "" }
             }
@@ -101,8 +118,13 @@ public enum TurnFold {
                 }
                 // A question and an answer of one moment still are in order.
                 let at = end == start ? Timestamp(microseconds: end.microseconds + 1) : end
-                items.append(derived(turn, id: TurnFold.answerID(of: turn.run.id), role: .assistant, text: answer, at: at))
+                items.append(derived(turn, id: freeID(of: turn.run.id), role: .assistant, text: answer, at: at))
             }
+        }
+
+        /// An ID is one message's, whoever took the answer's first.
+        private mutating func freeID(of run: String) -> String {
+            TurnFold.answerIDs(of: run).first { ids.insert($0).inserted } ?? TurnFold.answerID(of: run)
         }
 
         /// Hangs a traced run that nothing else places under the user's last message before it.

@@ -467,15 +467,21 @@ def test_a_public_key_reads_nothing(project):
                     404) and "hidden-" not in answer.text, f"{method} {address} {headers}: {answer.status_code} {answer.text[:200]}"
 
 
-def test_a_public_key_reads_no_votes_and_no_reviewers_comments(project):
-    """Threat: Lunary's feedback address tells any key the latest vote with its comment, and whether an ID is there. A public key reads nothing
-    (P-LANE-3)."""
-    event = message()
-    project.send(event, {"type": "feedback", "id": new_id(), "target": event["id"], "thumb": "down", "comment": "the reviewer's private remark",
-        "author": "Ann"})
-    for id in (event["id"], "not-there"):
-        answer = doors.call(project, project.public, "GET", f"/v1/runs/{id}/feedback")
-        assert answer.status_code in (401, 403), f"{answer.status_code} {answer.text}"
+def test_a_public_key_reads_no_reviewers_votes_or_comments(project):
+    """Threat: Lunary's feedback address tells any key the latest vote with its comment, and whether an ID is there. It tells a public key what
+    visitors voted and nothing more (P-LANE-3)."""
+    voted, judged = message(), message()
+    project.send(voted, judged, {"type": "feedback", "id": new_id(), "target": voted["id"], "thumb": "up", "user": {"id": "u1"}},
+        *[{"type": "feedback", "id": new_id(), "target": each["id"], "thumb": "down", "comment": "the reviewer's private remark", "author": "Ann"}
+          for each in (voted, judged)])
+
+    def told(id, key):
+        answer = doors.call(project, key, "GET", f"/v1/runs/{id}/feedback")
+        return answer.status_code, answer.text
+
+    assert told(voted["id"], project.public) == (200, '{"thumb":"up"}')
+    assert told(judged["id"], project.public) == told("not-there", project.public) == (200, "null")
+    assert "private remark" in told(judged["id"], project.secret)[1] and told("not-there", project.secret)[0] == 404
 
 
 def asserted_untouched(project, asked, thread="t-1"):

@@ -122,6 +122,22 @@ struct PropsFoldTests {
         #expect(fold.props == "{\"plan\":null,\"seats\":{\"a\":[1]},\"since\":1}")
     }
 
+    @Test("a backend's word stands before a page's, whichever is later")
+    func backendFirst() {
+        let words: [(JSONText, ThreadFold.Place, Lane)] = [
+            ("{\"plan\":\"free\",\"page\":1}", place(1, "a"), .secret), ("{\"plan\":\"pro\",\"theme\":\"dark\"}", place(2, "b"), .public),
+            ("{\"page\":2}", place(3, "c"), .secret),
+        ]
+        for order in [words, words.reversed()] {
+            var fold = PropsFold()
+            for (props, place, lane) in order {
+                fold.apply(props, at: place, from: lane)
+                fold = PropsFold(stored: fold.stored.bytes)
+            }
+            #expect(fold.props == "{\"page\":2,\"plan\":\"free\",\"theme\":\"dark\"}")
+        }
+    }
+
     @Test("two things of one ID and moment give the same props in both orders")
     func sharedPlace() {
         let changes: [JSONText] = ["{\"plan\":\"free\"}", "{\"plan\":\"pro\"}"]
@@ -140,5 +156,51 @@ struct PropsFoldTests {
         fold.apply(JSONText(trusted: Array("{\"a\":\(deep)}".utf8)), at: place(1, "a"))
         #expect(PropsFold(stored: fold.stored.bytes) == fold)
         #expect(fold.props?.string == "{\"a\":\(deep)}")
+    }
+
+    @Test(
+        "of too many fields those a secret key said stay, then the latest, in every order and across every stop at rest", arguments: 0..<20)
+    func bound(_ seed: Int) {
+        var random = SeededGenerator(UInt64(seed))
+        let changes: [(JSONText, ThreadFold.Place, Lane)] = (0..<40).map { number in
+            var writer = JSONWriter()
+            writer.object { writer in
+                for _ in 0..<10 { writer.field("f\(Int.random(in: 0..<300, using: &random))", number) }
+            }
+            let lane: Lane = number < 5 ? .secret : .public
+            return (JSONText(trusted: writer.bytes), place(Double(number), "e\(number)"), lane)
+        }
+        func folded(_ changes: [(JSONText, ThreadFold.Place, Lane)]) -> PropsFold {
+            var fold = PropsFold()
+            for (props, place, lane) in changes {
+                fold.apply(props, at: place, from: lane)
+                if random.chance(1, in: 3) { fold = PropsFold(stored: fold.stored.bytes) }
+            }
+            return fold
+        }
+        let expected = folded(changes)
+        func names(of text: JSONText?) -> Set<String> {
+            var names: Set<String> = []
+            try? JSONDocument.read(text?.bytes ?? []) { $0.forEachMember { key, _ in names.insert(String(decoding: key, as: UTF8.self)) } }
+            return names
+        }
+        let kept = names(of: expected.props)
+        #expect(kept.count == PropsFold.mostFields)
+        for (props, _, lane) in changes where lane == .secret { #expect(names(of: props).isSubset(of: kept)) }
+        for _ in 0..<5 { #expect(folded(changes.shuffled(using: &random)) == expected) }
+    }
+
+    @Test("a long value stands there as its beginning, and a field of a long name is left out")
+    func longValues() throws {
+        let long = String(repeating: "é", count: PropsFold.longestValue)
+        var fold = PropsFold()
+        fold.apply(JSONText(trusted: Array("{\"a\":\"\(long)\",\"b\":\"ok\",\"\(long)\":1,\"c\":[\"x\(long)\"]}".utf8)), at: place(1, "a"))
+        #expect(fold.props?.bytes.count ?? 0 < 2 * PropsFold.longestValue)
+        try JSONDocument.read(fold.props?.bytes ?? []) { json in
+            #expect(json["a"]?.string?.hasSuffix("éé…") == true && json["b"]?.string == "ok")
+            #expect(json["c"]?.string?.hasPrefix("[\"xéé") == true)
+            #expect(json["c"]?.string?.contains("\u{FFFD}") == false)
+        }
+        #expect(PropsFold(stored: fold.stored.bytes) == fold)
     }
 }

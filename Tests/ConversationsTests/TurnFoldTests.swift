@@ -55,6 +55,17 @@ struct TurnFoldTests {
         #expect(ids(result) == ["r-1:answer"] && result.loose.map(\.run.id) == ["r-1"])
     }
 
+    @Test("an answer whose ID a message has takes the next, and each is told from the run's")
+    func takenID() {
+        let taken = [item(Sample.message("r-1:answer", "mine", at: 5)), item(Sample.message("r-1:answer:answer", "mine too", at: 6))]
+        for count in 0...2 {
+            let result = TurnFold.fold(Array(taken[..<count]), loose: [turn("r-1", nil, "Welcome!", at: 0)])
+            let own = result.items.first { $0.derivedFrom != nil }?.event.id
+            #expect(own == "r-1" + String(repeating: ":answer", count: count + 1) && Set(ids(result)).count == count + 1)
+            #expect(own.map(TurnFold.run(ofAnswer:)) == "r-1")
+        }
+    }
+
     @Test("a question and an answer of one moment are in order")
     func oneMoment() {
         var part = Event.RunPart()

@@ -43,10 +43,24 @@ struct QuestionTests {
         }
     }
 
-    @Test("feedback on what is not there is not found")
+    @Test("a public key learns nothing of reviewers, a secret one does")
+    func reviewersFeedback() async {
+        let summary = #"""
+            {"votes":[{"by":"user","thumb":"up","at":"2026-11-21T12:00:00.000Z"},
+            {"by":"reviewer","name":"Ann","thumb":"down","comment":"made up","at":"2026-11-21T12:00:01.000Z"}]}
+            """#
+        for (lane, expected) in [(Lane.public, #"{"thumb":"up"}"#), (.secret, #"{"thumb":"down","comment":"made up"}"#)] {
+            let reply = await ask(.get, "/v1/runs/{id}/feedback", lane: lane, at: FakeDesk(feedback: [messageID: json(summary)]))
+            #expect(reply.status == 200 && text(reply) == expected)
+        }
+    }
+
+    @Test("feedback on what is not there is not found; a public key doesn't learn that it is not there")
     func noFeedback() async {
         let reply = await ask(.get, "/v1/runs/{id}/feedback", id: "nowhere", at: FakeDesk())
         #expect(reply.status == 404 && text(reply).hasPrefix(#"{"message":""#))
+        let toPage = await ask(.get, "/v1/runs/{id}/feedback", id: "nowhere", lane: .public, at: FakeDesk())
+        #expect(toPage.status == 200 && text(toPage) == "null")
     }
 
     @Test(

@@ -3,7 +3,7 @@ public import Events
 extension LunaryDoor {
     public func answer(_ request: DoorRequest, at desk: any Desk) async throws(Refusal) -> Reply {
         switch request.entrance {
-        case Self.feedback: return try await feedback(on: request.parameters["id"] ?? "", at: desk)
+        case Self.feedback: return try await feedback(on: request.parameters["id"] ?? "", at: desk, from: request.lane)
         case Self.score: return try await score(request, at: desk)
         case Self.runs: return try await runs(request, at: desk)
         case Self.related: return try await related(to: request.parameters["id"] ?? "", for: request, at: desk)
@@ -15,14 +15,18 @@ extension LunaryDoor {
     }
 
     /// `{"thumb":"up"|"down"|null,"comment"?}` or null: the latest vote on a message or run, for any key of its project.
-    private func feedback(on id: String, at desk: any Desk) async throws(Refusal) -> Reply {
+    ///
+    /// A page asks what its visitor has voted, with a key that everybody has and the ID of a message that hardly anybody knows. It learns
+    /// nothing of reviewers, nor whether there is such an ID.
+    private func feedback(on id: String, at desk: any Desk, from lane: Lane) async throws(Refusal) -> Reply {
         let project = try await desk.project(nil, creating: false)
         guard let summary = try await desk.feedback(on: id, in: project) else {
+            if lane == .public { return Reply(status: 200, body: Array("null".utf8)) }
             throw Refusal(.notFound, "There is no such message or run.")
         }
         var writer = JSONWriter()
         do {
-            try JSONDocument.read(summary.bytes, isOurs: true) { writer.latestVote(in: $0["votes"]) }
+            try JSONDocument.read(summary.bytes, isOurs: true) { writer.latestVote(in: $0["votes"], withReviewers: lane == .secret) }
         } catch {
             throw Refusal(.internal)
         }
@@ -65,9 +69,10 @@ extension LunaryDoor {
 }
 
 extension JSONWriter {
-    fileprivate mutating func latestVote(in votes: JSONValue?) {
+    fileprivate mutating func latestVote(in votes: JSONValue?, withReviewers: Bool) {
         var latest: (at: Timestamp, vote: JSONValue)?
         votes?.forEachElement { vote in
+            guard withReviewers || vote["by"]?.string != "reviewer" else { return }
             let at = vote["at"].flatMap { Timestamp($0) } ?? Timestamp(microseconds: 0)
             if latest.map({ $0.at <= at }) ?? true { latest = (at, vote) }
         }

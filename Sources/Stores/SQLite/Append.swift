@@ -59,7 +59,7 @@ struct AppendTransaction {
     fileprivate var threads: ThreadRows
     private var outcomes: [OutcomeKey: Int] = [:]
     /// Props that came in, folded once a user and transaction.
-    private var props: [Int64: [(JSONText, ThreadFold.Place)]] = [:]
+    private var props: [Int64: [(JSONText, ThreadFold.Place, Lane)]] = [:]
     /// What was erased of each project; nil of most.
     private var tombstones: [ProjectID: Tombstones?] = [:]
 
@@ -177,10 +177,10 @@ struct AppendTransaction {
         insert.bind(event.target)
         guard try insert.run() > 0 else { return false }
         if let slot {
-            threads.apply(event, at: admitted.at, from: delivery.source.provenance(of: event.user), to: slot)
+            try threads.apply(event, at: admitted.at, from: delivery.source, to: slot)
         }
         if let props = event.user?.props, let person {
-            self.props[person, default: []].append((props, ThreadFold.Place(at: admitted.at, id: event.id)))
+            self.props[person, default: []].append((props, ThreadFold.Place(at: admitted.at, id: event.id), delivery.source.lane))
         }
         switch event.body {
         case .message(let message):
@@ -357,7 +357,7 @@ struct AppendTransaction {
         for (person, changes) in props {
             let stored = try String.fetchOne(db.cachedStatement(sql: "SELECT props FROM person WHERE number = ?"), arguments: [person])
             var fold = stored.map { PropsFold(stored: Array($0.utf8)) } ?? PropsFold()
-            for (props, place) in changes { fold.apply(props, at: place) }
+            for (props, place, lane) in changes { fold.apply(props, at: place, from: lane) }
             try db.cachedStatement(sql: "UPDATE person SET props = ? WHERE number = ?").execute(arguments: [fold.stored.string, person])
         }
         for (key, count) in outcomes {

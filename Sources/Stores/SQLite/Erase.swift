@@ -326,7 +326,10 @@ struct Eraser {
             return
         }
         var fold = ThreadFold()
-        for item in left { fold.apply(item.event, at: item.at, from: item.provenance) }
+        for item in left {
+            let isTagging = item.source.lane == .secret || fold.tags.count < ThreadFold.mostTags
+            fold.apply(item.event, at: item.at, from: item.provenance, isTagging: isTagging)
+        }
         let turns = Dictionary(grouping: left.filter { $0.event.idSpace == .run }, by: \.event.id)
         for id in turns.keys {
             let parts = try EventRows.fetch(db, project: project, runs: [id]).map {
@@ -392,7 +395,11 @@ struct Eraser {
         try db.cachedStatement(sql: "DELETE FROM run_trace WHERE project = ? AND run = ?").execute(arguments: [project.number, id])
         try db.cachedStatement(sql: "DELETE FROM counted WHERE project = ? AND subject = ?").execute(arguments: [project.number, "r:" + id])
         try removeWhatIsSaid(of: id)
-        try removeWhatIsSaid(of: TurnFold.answerID(of: id))
+        // What is said of an ID that a message has is the message's; the answer then has the next.
+        for answer in TurnFold.answerIDs(of: id) where try Targets(db: db, project: project).thread(ofMessage: answer) == nil {
+            try removeWhatIsSaid(of: answer)
+            guard try tombstones.isSet(.message, answer) else { break }
+        }
     }
 
     /// An event that is neither a message nor a run.

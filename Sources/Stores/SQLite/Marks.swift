@@ -170,8 +170,7 @@ struct Targets {
         for _ in 0..<8 {
             if try thread(named: target) != nil { return target }
             if let number = try thread(ofMessage: target) { return try name(of: number) }
-            let answer = TurnFold.answerID(of: "")
-            let run = target.hasSuffix(answer) ? String(target.dropLast(answer.count)) : target
+            let run = TurnFold.run(ofAnswer: target)
             if let place = try RunPlaces(db: db, project: project).place(of: run) { return try place.thread.flatMap(name(of:)) }
             guard
                 let next = try String.fetchOne(
@@ -196,8 +195,7 @@ struct Targets {
             return number
         }
         if let number = try thread(ofMessage: id) { return number }
-        let answer = TurnFold.answerID(of: "")
-        let run = id.hasSuffix(answer) ? String(id.dropLast(answer.count)) : id
+        let run = TurnFold.run(ofAnswer: id)
         return try Int64.fetchOne(
             db.cachedStatement(sql: Self.threadOfTurn), arguments: [project.number, run])
     }

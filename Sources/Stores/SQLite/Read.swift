@@ -221,8 +221,7 @@ struct ConversationReader {
 
     /// A message that a turn makes.
     func derivedMessage(_ id: String) throws -> ConversationItem? {
-        let answer = TurnFold.answerID(of: "")
-        let run = id.hasSuffix(answer) ? String(id.dropLast(answer.count)) : id
+        let run = TurnFold.run(ofAnswer: id)
         let name = try String.fetchOne(
             db,
             sql: "SELECT t.id FROM run r JOIN thread t ON t.number = r.thread WHERE r.project = ? AND r.id = ?",

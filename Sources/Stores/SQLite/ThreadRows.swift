@@ -12,6 +12,8 @@ struct ThreadRows {
         var fold: ThreadFold
         /// What stands in the row, where it was read in this transaction.
         var stored: ThreadFold?
+        /// How many tags stand in their table, once that was asked.
+        var tagCount: Int?
 
         /// Whether only what each message changes has: SQLite writes every index anew whose columns a statement names, changed or not.
         var isPlain: Bool {
@@ -76,9 +78,20 @@ struct ThreadRows {
 
     func knownName(of number: Int64) -> String? { slotsByNumber[number].map { entries[$0].name.id } }
 
-    mutating func apply(_ event: Event, at: Timestamp, from provenance: Provenance, to slot: Int) {
-        entries[slot].fold.apply(event, at: at, from: provenance)
+    mutating func apply(_ event: Event, at: Timestamp, from source: Source, to slot: Int) throws {
+        let isTagging = try source.lane == .secret || !event.hasTags || mayTag(slot)
+        entries[slot].fold.apply(event, at: at, from: source.provenance(of: event.user), isTagging: isTagging)
         entries[slot].isChanged = true
+    }
+
+    private mutating func mayTag(_ slot: Int) throws -> Bool {
+        if entries[slot].tagCount == nil {
+            let sql = "SELECT count(*) FROM thread_tag INDEXED BY thread_tag_thread WHERE project = ? AND thread = ?"
+            let arguments: StatementArguments = [entries[slot].name.project.number, entries[slot].number]
+            entries[slot].tagCount =
+                entries[slot].isNew ? 0 : try Int.fetchOne(db.cachedStatement(sql: sql), arguments: arguments) ?? 0
+        }
+        return entries[slot].tagCount! + entries[slot].fold.tags.count < ThreadFold.mostTags
     }
 
     mutating func applyTurn(at: Timestamp, roles: [Event.Role], to number: Int64) throws {

@@ -82,9 +82,8 @@ struct Tombstones {
 
     private func isErased(target: String) throws -> Bool {
         if try isSet(anyOf: [.message, .run, .thread, .event], target) { return true }
-        let answer = TurnFold.answerID(of: "")
-        guard target.hasSuffix(answer) else { return false }
-        return try isSet(.run, String(target.dropLast(answer.count)))
+        let run = TurnFold.run(ofAnswer: target)
+        return try run != target && isSet(.run, run)
     }
 
     /// Whether what was set aside is, or names, something erased.
