@@ -67,8 +67,7 @@ private struct OneProject: ControlStore {
     init() {
         var settings = Project.Settings()
         settings.origins = ["http://127.0.0.1:*"]
-        settings.keyQuota = nil
-        settings.addressQuota = nil
+        settings.quotas = .none
         project = Project(number: ProjectID(1), id: "prj_discard", name: "discard", settings: settings)
         let issued = KeyRecord.issue(.public, project: project.number, at: WallClock.system.now())
         key = issued.record

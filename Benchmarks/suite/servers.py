@@ -55,7 +55,7 @@ class Parley:
         self.folder = pathlib.Path(folder)
         keys = self.folder / "bench.json"
         if not keys.exists():
-            keys.write_text(run([PARLEY, "project", "create", "bench", "--origin", "http://127.0.0.1:*", "--key-quota", "none", "--address-quota", "none",
+            keys.write_text(run([PARLEY, "project", "create", "bench", "--origin", "http://127.0.0.1:*", "--no-quotas",
                                  "--data", self.folder, "--json"], 60))
         keys = json.loads(keys.read_text())
         self.key, self.secret = keys["publicKey"], keys["secretKey"]

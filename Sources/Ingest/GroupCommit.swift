@@ -19,6 +19,8 @@ public final class GroupCommit: Service, Sendable {
     public struct Configuration: Sendable {
         /// Events in front of the store; at 600 bytes each about 12 MB.
         public var maximumQueuedEvents = 20_000
+        /// Their bytes: many senders of large events must not take the memory of all.
+        public var maximumQueuedBytes = 128 << 20
         /// One commit's worth: larger gains nothing and makes the first of them wait.
         public var maximumEventsPerCommit = 2048
         public init() {}
@@ -29,11 +31,25 @@ public final class GroupCommit: Service, Sendable {
     private struct Waiting {
         var delivery: Delivery
         var completion: Completion?
+        /// Its place in the queue: events, at least one since nothing in the queue is free, and bytes.
+        var weight: Weight
+
+        init(_ delivery: Delivery, _ completion: Completion?) {
+            (self.delivery, self.completion) = (delivery, completion)
+            weight = Weight(events: max(1, delivery.events.count + delivery.setAside.count), bytes: delivery.size)
+        }
+    }
+
+    private struct Weight {
+        var events = 0
+        var bytes = 0
+        static func += (a: inout Weight, b: Weight) { (a.events, a.bytes) = (a.events + b.events, a.bytes + b.bytes) }
+        static func -= (a: inout Weight, b: Weight) { (a.events, a.bytes) = (a.events - b.events, a.bytes - b.bytes) }
     }
 
     private struct Queue {
         var waiting: Deque<Waiting> = []
-        var events = 0
+        var weight = Weight()
         var isClosed = false
         var wake: CheckedContinuation<Void, Never>?
     }
@@ -50,18 +66,26 @@ public final class GroupCommit: Service, Sendable {
     }
 
     /// How full the queue is, 0...1.
-    public var pressure: Double { queue.withLock { Double($0.events) / Double(configuration.maximumQueuedEvents) } }
+    public var pressure: Double {
+        let weight = queue.withLock { $0.weight }
+        return max(
+            Double(weight.events) / Double(configuration.maximumQueuedEvents),
+            Double(weight.bytes) / Double(configuration.maximumQueuedBytes))
+    }
 
     /// Puts a delivery in line; `completion` is called once, after commit or when it can't be had.
     func submit(_ delivery: Delivery, completion: Completion?) {
-        // Booking costs a row at most; it still takes a place, so that nothing in the queue is free.
-        let weight = max(1, delivery.events.count + delivery.setAside.count)
+        let waiting = Waiting(delivery, completion)
+        let weight = waiting.weight
         enum Outcome { case queued(CheckedContinuation<Void, Never>?), full, closed }
         let outcome: Outcome = queue.withLock { queue in
             if queue.isClosed { return .closed }
-            if queue.events > 0, queue.events + weight > configuration.maximumQueuedEvents { return .full }
-            queue.events += weight
-            queue.waiting.append(Waiting(delivery: delivery, completion: completion))
+            let isFull =
+                queue.weight.events + weight.events > configuration.maximumQueuedEvents
+                || queue.weight.bytes + weight.bytes > configuration.maximumQueuedBytes
+            if isFull, queue.weight.events > 0 { return .full }
+            queue.weight += weight
+            queue.waiting.append(waiting)
             let wake = queue.wake
             queue.wake = nil
             return .queued(wake)
@@ -116,9 +140,8 @@ public final class GroupCommit: Service, Sendable {
                 var batch: [Waiting] = []
                 var events = 0
                 while let next = queue.waiting.first {
-                    let weight = max(1, next.delivery.events.count + next.delivery.setAside.count)
-                    if !batch.isEmpty, events + weight > configuration.maximumEventsPerCommit { break }
-                    events += weight
+                    if !batch.isEmpty, events + next.weight.events > configuration.maximumEventsPerCommit { break }
+                    events += next.weight.events
                     batch.append(queue.waiting.removeFirst())
                 }
                 return batch
@@ -129,14 +152,14 @@ public final class GroupCommit: Service, Sendable {
     }
 
     private func commit(_ batch: [Waiting]) async {
-        let events = batch.reduce(0) { $0 + max(1, $1.delivery.events.count + $1.delivery.setAside.count) }
+        let weight = batch.reduce(into: Weight()) { $0 += $1.weight }
         do {
             let verdicts = try await sink.append(batch.map(\.delivery))
-            queue.withLock { $0.events -= events }
+            queue.withLock { $0.weight -= weight }
             // P-ACK-2: the verdicts leave after commit.
             for (waiting, verdicts) in zip(batch, verdicts) { waiting.completion?(.success(verdicts)) }
         } catch {
-            queue.withLock { $0.events -= events }
+            queue.withLock { $0.weight -= weight }
             logger.error(
                 "commit failed; senders are told to try again", metadata: ["error": "\(error.description)", "deliveries": "\(batch.count)"])
             for waiting in batch { waiting.completion?(.failure(error)) }

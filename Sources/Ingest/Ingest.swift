@@ -62,7 +62,8 @@ public struct Ingest: Sendable {
         guard !parcel.items.isEmpty else { return completion(Answer(verdicts: [])) }
         let source = access.source(over: transport)
         var overlooked = access.overlooked
-        switch keys.spend(parcel.items.count, by: access) {
+        let bytes = access.lane == .public ? parcel.items.reduce(0) { $0 + $1.size } : 0
+        switch keys.spend(parcel.items.count, bytes: bytes, by: access) {
         case .fits: break
         case .overlooked(let reason): overlooked.append(reason)
         case .refused(let refusal):
@@ -70,13 +71,29 @@ public struct Ingest: Sendable {
             book(verdicts, from: source, receivedAt: receivedAt)
             return completion(Answer(verdicts: verdicts))
         }
-        let terms = Terms(
+        var terms = Terms(
             lane: access.lane, project: access.project, schema: keys.mode(of: .schema, in: access.project),
             attribution: Attribution(
                 mode: keys.mode(of: .identity, in: access.project), lane: access.lane, proof: access.proof, at: receivedAt),
             overlooked: overlooked,
             scoring: ScoringRule(rule: access.project.settings.scoring, inactiveAfterSeconds: access.project.settings.inactiveAfterSeconds))
+        if keys.limitsThreads(access) { terms.slowed = slowed(parcel, by: access) }
+        terms.pressure = pressure
         deliver(parcel, from: source, on: terms, receivedAt: receivedAt, completion: completion)
+    }
+
+    /// What quotas say of the threads in a parcel, where they say something.
+    private func slowed(_ parcel: Parcel, by access: Access) -> [String: KeyRing.Spending] {
+        var wanted: [String: (events: Int, bytes: Int)] = [:]
+        for case .event(let event) in parcel.items {
+            guard let thread = event.thread else { continue }
+            let so = wanted[thread] ?? (0, 0)
+            wanted[thread] = (so.events + 1, so.bytes + event.size)
+        }
+        return wanted.compactMapValues { $0 }.reduce(into: [:]) { slowed, thread in
+            let spending = keys.spend(thread.value.events, bytes: thread.value.bytes, in: thread.key, by: access)
+            if spending != .fits { slowed[thread.key] = spending }
+        }
     }
 
     /// On which terms a parcel is taken.
@@ -89,6 +106,17 @@ public struct Ingest: Sendable {
         /// What a dry run let pass before.
         var overlooked: [Reason] = []
         var scoring: ScoringRule?
+        /// Threads whose quota is used up, and what follows from it.
+        var slowed: [String: KeyRing.Spending] = [:]
+        /// How full the queue in front of the store is.
+        var pressure = 0.0
+
+        /// What keeps an event out for now: its thread's quota, or too much that waits already.
+        func delay(of item: Parcel.Item) -> KeyRing.Spending {
+            guard case .event(let event) = item else { return .fits }
+            if let refusal = Shedding.refusal(of: event, lane: lane, pressure: pressure) { return .refused(refusal) }
+            return event.thread.flatMap { slowed[$0] } ?? .fits
+        }
     }
 
     /// Sends quarantined items through admission and commit again, with the times and the source they came with.
@@ -154,6 +182,14 @@ public struct Ingest: Sendable {
         for reason in terms.overlooked { tally.overlooked[reason, default: 0] += parcel.items.count }
         let naming = schemes.isEmpty ? [] : keys.namingKeys(in: source.project)
         for (position, item) in parcel.items.enumerated() {
+            switch terms.delay(of: item) {
+            case .fits: break
+            case .overlooked(let reason): tally.overlooked[reason, default: 0] += 1
+            case .refused(let refusal):
+                tally.count(.retry(refusal))
+                verdicts.append(.retry(refusal))
+                continue
+            }
             var decision = admission.decide(
                 item, position: position, lane: terms.lane, schema: terms.schema, sentAt: parcel.sentAt, receivedAt: receivedAt)
             if let attribution, !attribution.isIdle { decision = admission.attribute(decision, by: attribution) }

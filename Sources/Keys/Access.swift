@@ -79,6 +79,8 @@ public struct Access: Sendable {
     /// What only a dry run let pass: each event that comes this way counts as one that enforcement would have refused.
     public var overlooked: [Reason]
     public var proof: Proof
+    /// What tells one socket from others, for its quotas; nil outside of sockets.
+    public var session: String?
 
     public var lane: Lane { key.lane }
 

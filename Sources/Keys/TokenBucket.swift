@@ -41,11 +41,20 @@ public struct TokenBucket: Sendable, Equatable {
     }
 }
 
-/// The buckets of all keys and addresses.
+/// The buckets of all that quotas are kept of.
 struct QuotaBook {
     struct Name: Hashable {
         var project: ProjectID
-        var owner: String
+        var owner: Project.Quotas.Owner
+        var unit: Project.Quotas.Unit
+        var id: String
+    }
+
+    /// What somebody wants, of which quota.
+    struct Claim {
+        var name: Name
+        var quota: Project.Quota
+        var amount: Int
     }
 
     /// Beyond this many, full buckets are forgotten (a full bucket and a new one are the same), then any.
@@ -53,15 +62,15 @@ struct QuotaBook {
 
     private var buckets: [Name: (bucket: TokenBucket, quota: Project.Quota)] = [:]
 
-    /// Takes from all the named quotas or from none; answers how many seconds to wait when one is short.
-    mutating func take(_ count: Int, from quotas: [(Name, Project.Quota)], at now: Timestamp) -> Double? {
-        for (index, (name, quota)) in quotas.enumerated() {
-            var entry = bucket(name, quota, at: now)
-            let wait = entry.take(count, of: quota, at: now)
-            buckets[name] = (entry, quota)
+    /// Takes all that is claimed or nothing; answers how many seconds to wait where a quota is short, and which it is.
+    mutating func take(_ claims: [Claim], at now: Timestamp) -> (wait: Double, short: Name)? {
+        for (index, claim) in claims.enumerated() {
+            var entry = bucket(claim.name, claim.quota, at: now)
+            let wait = entry.take(claim.amount, of: claim.quota, at: now)
+            buckets[claim.name] = (entry, claim.quota)
             guard let wait else { continue }
-            for (name, quota) in quotas[..<index] { buckets[name]?.bucket.giveBack(count, of: quota) }
-            return wait
+            for taken in claims[..<index] { buckets[taken.name]?.bucket.giveBack(taken.amount, of: taken.quota) }
+            return (wait, claim.name)
         }
         return nil
     }

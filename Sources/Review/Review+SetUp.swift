@@ -224,8 +224,13 @@ private struct SettingsBody {
         }
         if let flag = try json.flag("allowsMissingOrigin") { changes.append { $0.allowsMissingOrigin = flag } }
         if let flag = try json.flag("allowsNullOrigin") { changes.append { $0.allowsNullOrigin = flag } }
-        if let quota = try json.quota("keyQuota") { changes.append { $0.keyQuota = quota } }
-        if let quota = try json.quota("addressQuota") { changes.append { $0.addressQuota = quota } }
+        // Read twice: here for what is wrong with them, there onto those that stay.
+        var quotas = Project.Quotas()
+        try quotas.read(json)
+        let said = JSONText(json)
+        changes.append { settings in
+            try? JSONDocument.read(said.bytes, isOurs: true) { try settings.quotas.read($0) }
+        }
         if let value = json["inactiveAfterSeconds"] {
             guard let seconds = value.double, (1...31_536_000).contains(seconds) else {
                 throw Refusal(.badRequest, field: "inactiveAfterSeconds", "The field `inactiveAfterSeconds` must be 1 to 31536000, a year.")
@@ -274,18 +279,6 @@ extension JSONValue {
         guard let flag = value.bool else { throw Refusal(.badRequest, field: name, "The field `\(name)` must be true or false.") }
         return flag
     }
-
-    /// `.some(nil)`: no limit.
-    fileprivate func quota(_ name: String) throws(Refusal) -> Project.Quota?? {
-        guard let value = member(name) else { return nil }
-        if value.isNull { return .some(nil) }
-        guard let rate = value["perSecond"]?.double, let burst = value["burst"]?.double, rate > 0, burst >= 1, rate <= 1e9, burst <= 1e9
-        else {
-            throw Refusal(
-                .badRequest, field: name, "The field `\(name)` must be null, or an object with `perSecond` above 0 and `burst` from 1.")
-        }
-        return Project.Quota(perSecond: rate, burst: burst)
-    }
 }
 
 extension KeyRecord {
@@ -302,16 +295,7 @@ extension JSONWriter {
             writer.field("origins", settings.origins)
             writer.field("allowsMissingOrigin", settings.allowsMissingOrigin)
             writer.field("allowsNullOrigin", settings.allowsNullOrigin)
-            for (name, quota) in [("keyQuota", settings.keyQuota), ("addressQuota", settings.addressQuota)] {
-                writer.key(name)
-                if let quota {
-                    writer.object {
-                        $0.field("perSecond", quota.perSecond); $0.field("burst", quota.burst)
-                    }
-                } else {
-                    writer.null()
-                }
-            }
+            writer.members(of: settings.quotas)
             writer.field("inactiveAfterSeconds", settings.inactiveAfterSeconds)
             writer.field("scoring", settings.scoring.rawValue)
             writer.field(orNull: "retentionDays", settings.retentionDays.map(Int64.init))

@@ -6,17 +6,23 @@ import Review
 // What people write on the command line, read into our own words.
 
 extension Project.Quota: ExpressibleByArgument {
-    /// `50/s` or `50/s:1000`: events a second, and the burst above it (without one, ten seconds' worth).
+    /// `50/s` or `50/s:1000`: so much a second, and the burst above it (without one, ten seconds' worth); `k` and `M` are thousands and
+    /// millions.
     public init?(argument: String) {
+        func number(_ text: Substring) -> Double? {
+            let units: [Character: Double] = ["k": 1e3, "M": 1e6]
+            guard let unit = text.last.flatMap({ units[$0] }) else { return Double(text) }
+            return Double(text.dropLast()).map { $0 * unit }
+        }
         let parts = argument.split(separator: ":", maxSplits: 1)
-        guard let rate = parts.first, rate.hasSuffix("/s"), let perSecond = Double(rate.dropLast(2)), perSecond > 0, perSecond <= 1e9 else {
+        guard let rate = parts.first, rate.hasSuffix("/s"), let perSecond = number(rate.dropLast(2)), perSecond > 0, perSecond <= 1e9 else {
             return nil
         }
         guard parts.count == 2 else {
             self.init(perSecond: perSecond, burst: max(1, perSecond * 10))
             return
         }
-        guard let burst = Double(parts[1]), burst >= 1, burst <= 1e9 else { return nil }
+        guard let burst = number(parts[1]), burst >= 1, burst <= 1e9 else { return nil }
         self.init(perSecond: perSecond, burst: burst)
     }
 }
@@ -37,6 +43,21 @@ enum QuotaArgument: ExpressibleByArgument {
     }
 
     var quota: Project.Quota? { if case .quota(let quota) = self { quota } else { nil } }
+}
+
+/// A quota by its name: `thread=20/s:500`, `address.bytes=none`.
+struct NamedQuotaArgument: ExpressibleByArgument {
+    var owner: Project.Quotas.Owner
+    var unit: Project.Quotas.Unit
+    var quota: Project.Quota?
+
+    init?(argument: String) {
+        let parts = argument.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+        guard parts.count == 2, let (owner, unit) = Project.Quotas.named(parts[0]), let quota = QuotaArgument(argument: parts[1]) else {
+            return nil
+        }
+        (self.owner, self.unit, self.quota) = (owner, unit, quota.quota)
+    }
 }
 
 /// A stretch of time: `90s`, `15m`, `12h`, `30d`.

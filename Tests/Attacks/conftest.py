@@ -21,7 +21,7 @@ def admin(gateway):
 
 def make_project(gateway, admin, settings):
     answer = admin.post(gateway.url + "/v1/projects", timeout=20, json={
-        "name": f"attacked-{next(numbers)}", "origins": ["http://127.0.0.1:*", "http://localhost:*"], "keyQuota": None, "addressQuota": None,
+        "name": f"attacked-{next(numbers)}", "origins": ["http://127.0.0.1:*", "http://localhost:*"], "keyQuota": None, "addressQuota": None, "quotas": {"address.bytes": None},
         **settings})
     assert answer.status_code == 201, answer.text
     project = Project(gateway, answer.json())
@@ -75,7 +75,7 @@ def shared(crowded):
 def mortal():
     """A gateway of its own, begun anew for the next test where one ended it; it ends at once instead of drawing up a report first."""
     gateway = Gateway().start(env={"SWIFT_BACKTRACE": "enable=no"})
-    project = gateway.project("mortal", "--key-quota", "none", "--address-quota", "none")
+    project = gateway.project("mortal", "--no-quotas")
 
     def living():
         if gateway.process.poll() is not None:

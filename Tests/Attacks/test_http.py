@@ -67,7 +67,7 @@ class Sluggards:
 
     def __init__(self):
         self.gateway = Gateway().start()
-        self.project = self.gateway.project("slow", "--key-quota", "none", "--address-quota", "none")
+        self.project = self.gateway.project("slow", "--no-quotas")
         for _ in range(12):
             assert self.project.post([message(text="x" * 60_000) for _ in range(16)]).status_code == 200
         self.files = Watch(self.gateway).files()
@@ -119,7 +119,7 @@ def sluggards():
 def fresh():
     """A gateway whose memory nobody else has touched, and a project without quotas."""
     gateway = Gateway().start()
-    project = gateway.project("fresh", "--key-quota", "none", "--address-quota", "none")
+    project = gateway.project("fresh", "--no-quotas")
     yield project
     alive = gateway.process.poll() is None
     if alive:
@@ -590,7 +590,7 @@ def bombs():
 def bombed():
     """A gateway that gets the bombs, one after the other; those that need the least memory come first."""
     gateway = Gateway().start()
-    yield gateway.project("bombed", "--key-quota", "none", "--address-quota", "none")
+    yield gateway.project("bombed", "--no-quotas")
     gateway.stop()
 
 
@@ -686,7 +686,7 @@ HELLO = frame(TEXT, b'{"type":"hello","client":"test/1"}')
 def flooded():
     """A gateway that sockets flood, one after the other."""
     gateway = Gateway().start()
-    yield gateway.project("flooded", "--key-quota", "none", "--address-quota", "none")
+    yield gateway.project("flooded", "--no-quotas")
     gateway.stop()
 
 

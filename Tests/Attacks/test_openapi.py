@@ -13,7 +13,7 @@ KNOWN = "0197f3c2-5b1e-7c40-9d2a-6f1b8e4a7d10"  # the ID of the document's examp
 def seeded():
     """A gateway that will be worn out, with something under the IDs of the document's examples."""
     gateway = Gateway().start()
-    project = gateway.project("demo", "--key-quota", "none", "--address-quota", "none", "--scoring", "open")
+    project = gateway.project("demo", "--no-quotas", "--scoring", "open")
     assert set(project.send(
         message(thread="t-1", id=KNOWN, user={"id": "u1", "props": {"plan": "pro"}}, tags=["billing"]),
         message(thread="t-1", id="t-1", role="assistant", text="**Hi**"),

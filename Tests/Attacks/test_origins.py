@@ -17,7 +17,7 @@ def shop():
     """A project that lists what a shop would, alone in its gateway: a preflight carries no key, so any project's list would do for it."""
     gateway = Gateway().start()
     words = [word for origin in ALLOWED for word in ("--origin", origin)]
-    project = Project(gateway, gateway.answer("project", "create", "shop", *words, "--key-quota", "none", "--address-quota", "none"))
+    project = Project(gateway, gateway.answer("project", "create", "shop", *words, "--no-quotas"))
     project.wait_until_known()
     yield project
     project.assert_law()

@@ -80,7 +80,7 @@ struct House: Sendable {
     private func rooms(_ count: Int, for title: String, lanes: Set<Lane>) async throws -> [Room] {
         var settings = Project.Settings()
         settings.origins = ["http://localhost:*"]
-        (settings.keyQuota, settings.addressQuota) = (nil, nil)
+        settings.quotas = .none
         var rooms: [Room] = []
         for number in 0..<count {
             let project = try await store.createProject(named: "\(title) \(number)", settings: settings)

@@ -83,6 +83,58 @@ def test_quotas_are_announced_then_answered_with_429_and_nothing_is_lost(project
     assert {r["reason"] for r in again.json()["results"]} == {"rate_limited"}
 
 
+def test_a_conversation_beyond_its_quota_costs_its_neighbours_nothing(project):
+    project.gateway.command("project", "set", project.name, "--no-quotas", "--quota", "thread=1/s:3", "--quota", "thread.bytes=1M/s")
+    time.sleep(1.5)
+    items = [message(thread="t-1") for _ in range(3)] + [message(thread="t-2")]
+    assert [r["verdict"] for r in project.post(items, key=project.public).json()["results"]] == ["stored"] * 4
+    answer = project.post([message(thread="t-1"), message(thread="t-2")], key=project.public)
+    refused, stored = answer.json()["results"]
+    assert stored["verdict"] == "stored" and (refused["verdict"], refused["reason"]) == ("retry", "rate_limited")
+    assert "This conversation has used up its quota of events" in str(refused)
+    assert project.post([message(thread="t-1")]).json()["results"][0]["verdict"] == "stored", "a backend has no quota"
+    shown = project.gateway.answer("project", "show", project.name)
+    assert shown["quotas"]["thread"] == {"perSecond": 1, "burst": 3} and shown["quotas"]["thread.bytes"]["burst"] == 10_000_000
+    assert shown["keyQuota"] is None and shown["addressQuota"] is None and shown["quotas"]["address.bytes"] is None
+
+
+def test_an_address_has_a_quota_of_bytes(project):
+    project.gateway.command("project", "set", project.name, "--no-quotas", "--quota", "address.bytes=1k/s:20k")
+    time.sleep(1.5)
+    assert project.post([message(text="x" * 15_000)], key=project.public).status_code == 200
+    answer = project.post([message(text="x" * 15_000)], key=project.public)
+    assert answer.status_code == 429 and int(answer.headers["Retry-After"]) >= 1
+    assert "This address has used up its quota of bytes" in answer.text
+    assert project.post([message()], key=project.public).status_code == 200, "what is small still fits"
+
+
+def test_one_sockets_quota_is_not_anothers(project):
+    project.gateway.command("project", "set", project.name, "--no-quotas", "--quota", "session=1/s:3")
+    time.sleep(1.5)
+
+    async def acks():
+        url = f"{project.gateway.url.replace('http', 'ws')}/v1/socket?key={project.public}"
+        heard = []
+        for _ in range(2):
+            async with websockets.connect(url, subprotocols=["parley.v1"], origin=project.ORIGIN) as socket:
+                assert json.loads(await socket.recv())["type"] == "welcome"
+                await socket.send(json.dumps({"type": "hello", "client": "test/1"}))
+                for batch in (1, 2):
+                    await socket.send(json.dumps({"type": "batch", "batch": batch, "events": [message(), message(), message()]}))
+                    heard.append(json.loads(await asyncio.wait_for(socket.recv(), 10)))
+        return heard
+
+    heard = asyncio.run(acks())
+    assert [frame["type"] for frame in heard] == ["ack"] * 4
+    assert [("rate_limited" in json.dumps(frame)) for frame in heard] == [False, True, False, True], heard
+
+
+def test_a_quota_that_makes_no_sense_is_refused(project):
+    for wrong in ("thread", "thread=", "thread=5", "threads=5/s", "thread.events=5/s", "thread=0/s", "thread=5/s:0", "thread=5x/s"):
+        done = project.gateway.command("project", "set", project.name, "--quota", wrong, check=False)
+        assert done.returncode != 0 and "--quota" in done.stderr, wrong
+
+
 def test_a_preflight_is_answered_once_a_day(project):
     answer = requests.options(
         project.gateway.url + "/v1/events",

@@ -50,7 +50,7 @@ async def socket_until_it_dies(project, writer, acked):
 def test_every_acked_event_survives_kill_9_once():
     gateway = Gateway().start()
     project = gateway.project("killed")
-    gateway.command("project", "set", "killed", "--key-quota", "none", "--address-quota", "none")
+    gateway.command("project", "set", "killed", "--no-quotas")
     time.sleep(1.5)
     acked = []
     for round_number in range(ROUNDS):

@@ -40,12 +40,16 @@ struct IngestTests {
         }
     }
 
-    func house(quota: Project.Quota? = nil, scrubbing: [String] = [], _ change: (inout GroupCommit.Configuration) -> Void = { _ in })
+    func house(
+        quotas: Project.Quotas = .none, quota: Project.Quota? = nil, scrubbing: [String] = [],
+        _ change: (inout GroupCommit.Configuration) -> Void = { _ in }
+    )
         async throws -> House
     {
         var settings = Project.Settings()
         settings.allowsMissingOrigin = true
-        (settings.keyQuota, settings.addressQuota) = (quota, nil)
+        settings.quotas = quotas
+        if let quota { settings.quotas[.key, .events] = quota }
         settings.scrubbing = try scrubbing.map { try ScrubbingRule(text: $0) }
         let project = Project(number: ProjectID(1), id: "prj_1", name: "shop", settings: settings)
         let keys = Lane.allCases.map { KeyRecord.issue($0, project: project.number, at: Sample.noon) }
@@ -98,6 +102,70 @@ struct IngestTests {
         #expect(tally.received == 10 && tally.holds)
         #expect(tally.verdicts == [.quarantined: 3, .stored: 3, .dropped: 2, .duplicate: 1, .conflict: 1])
         #expect(tally.reasons == [.missingField: 1, .eventTooLarge: 1, .weakID: 1, .idConflict: 1, .tooDeep: 1, .laneForbidden: 1])
+    }
+
+    @Test("a thread beyond its quota waits, and costs its neighbours nothing", arguments: Project.Quotas.Unit.allCases)
+    func threadQuota(_ unit: Project.Quotas.Unit) async throws {
+        var quotas = Project.Quotas.none
+        quotas[.thread, unit] = unit == .events ? .init(perSecond: 1, burst: 2) : .init(perSecond: 1, burst: 1000)
+        let house = try await house(quotas: quotas)
+        func said(_ number: Int, in thread: String) -> Parcel.Item {
+            var event = Sample.message(Sample.id(number), String(repeating: "a", count: 300))
+            event.thread = thread
+            return .event(event)
+        }
+        let verdicts = try await running(house) {
+            let first = await house.accept(Parcel(items: [said(1, in: "a"), said(2, in: "a")]))
+            return first + (await house.accept(Parcel(items: [said(3, in: "a"), said(4, in: "b"), said(3, in: "a"), said(5, in: "b")])))
+        }
+        #expect(verdicts.map(\.name) == [.stored, .stored, .retry, .stored, .retry, .stored])
+        #expect(verdicts[2].refusal?.message.hasPrefix("This conversation has used up its quota of \(unit.rawValue)") == true)
+        let tally = await sink.total
+        #expect(tally.holds && tally.reasons[.rateLimited] == 2)
+    }
+
+    @Test("the fuller the queue, the more waits: clicks first, then what dresses the chat, then backends, what people say never")
+    func shedding() throws {
+        let thread = Event(id: Sample.id(1), thread: "t-1", at: Sample.noon, body: .thread(.init(tags: ["a"])))
+        let identify = Event(id: Sample.id(2), at: Sample.noon, user: .init(id: "u1"), body: .identify)
+        let click = Event(id: Sample.id(3), thread: "t-1", at: Sample.noon, body: .event(name: "click"))
+        let vote = Event(id: Sample.id(4), at: Sample.noon, body: .feedback(.init(target: "m", thumb: .up)))
+        let message = Sample.message(Sample.id(5), "Hello")
+        let run = Sample.runStart(Sample.id(6), parent: nil)
+        func waiting(_ pressure: Double, _ lane: Lane) -> [String] {
+            [thread, identify, click, vote, message, run].filter { event in
+                guard let refusal = Shedding.refusal(of: event, lane: lane, pressure: pressure) else { return false }
+                return refusal.reason == .overloaded
+            }.map(\.type)
+        }
+        #expect(waiting(0.49, .public) == [] && waiting(0.5, .public) == ["event"])
+        #expect(waiting(0.75, .public) == ["thread", "identify", "event", "run"])
+        #expect(waiting(1, .public) == ["thread", "identify", "event", "run"])
+        #expect(waiting(0.89, .secret) == [] && waiting(0.9, .secret) == ["thread", "identify", "event", "run"])
+    }
+
+    @Test("a queue half full lets clicks wait and takes what people say", arguments: [true, false])
+    func sheddingUnderPressure(byBytes: Bool) async throws {
+        let house = try await house {
+            if byBytes { $0.maximumQueuedBytes = 8000 } else { $0.maximumQueuedEvents = 8 }
+        }
+        for number in 0..<4 {
+            let item = message(number, String(repeating: "a", count: byBytes ? 1000 : 1))
+            house.ingest.accept(Parcel(items: [item]), from: house.page, over: .http, receivedAt: Sample.noon) { _ in }
+        }
+        #expect(house.ingest.pressure >= 0.5 && house.ingest.pressure < 1)
+        let click = Event(id: Sample.id(100), thread: "t-1", at: Sample.noon, body: .event(name: "click"))
+        let items = [Parcel.Item.event(click), message(101)]
+        let verdicts = Mutex<[Verdict]>([])
+        house.ingest.accept(Parcel(items: items), from: house.page, over: .http, receivedAt: Sample.noon) { answer in
+            verdicts.withLock { $0 = answer.verdicts }
+        }
+        try await running(house) {
+            while await sink.total.received < 6 { try await Task.sleep(for: .milliseconds(1)) }
+        }
+        #expect(verdicts.withLock { $0.map(\.name) } == [.retry, .stored])
+        let total = await sink.total
+        #expect(total.reasons == [.overloaded: 1] && total.holds)
     }
 
     @Test("what quarantine had no room for is told as dropped, in its place")

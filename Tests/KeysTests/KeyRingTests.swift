@@ -173,7 +173,8 @@ struct KeyRingTests {
     @Test("a public key spends the quotas of its key and of its address, a secret key none")
     func quotas() async throws {
         let project = try await project {
-            $0.keyQuota = .init(perSecond: 10, burst: 100); $0.addressQuota = .init(perSecond: 1, burst: 20)
+            $0.quotas[.key, .events] = .init(perSecond: 10, burst: 100)
+            $0.quotas[.address, .events] = .init(perSecond: 1, burst: 20)
         }
         let (publicKey, secretKey) = try await (key(.public, of: project).text, key(.secret, of: project).text)
         let origin = Knock.Origin.named("https://shop.example")
@@ -194,11 +195,45 @@ struct KeyRingTests {
         #expect(ring.spend(1_000_000, by: secret) == .fits && ring.quota(of: secret) == nil)
     }
 
+    @Test(
+        "whoever has a quota is slowed down by it alone, in events and in bytes",
+        arguments: Project.Quotas.Owner.allCases, Project.Quotas.Unit.allCases)
+    func owners(_ owner: Project.Quotas.Owner, _ unit: Project.Quotas.Unit) async throws {
+        let project = try await project {
+            $0.quotas = .none
+            $0.quotas[owner, unit] = .init(perSecond: 1, burst: 10)
+        }
+        let texts = [try await key(.public, of: project).text, try await key(.public, of: project).text]
+        func access(_ key: Int, _ address: Int, _ session: Int) throws -> Access {
+            let knock = Knock(key: texts[key], origin: .named("https://shop.example"), address: "192.0.2.\(address)")
+            var access = try ring.open(knock).get()
+            access.session = "\(session)"
+            return access
+        }
+        func spend(_ access: Access, _ thread: String) -> Reason? {
+            let amounts = unit == .events ? (10, 1_000_000) : (1_000_000, 10)
+            let spendings = [
+                ring.spend(amounts.0, bytes: amounts.1, by: access), ring.spend(amounts.0, bytes: amounts.1, in: thread, by: access),
+            ]
+            for case .refused(let refusal) in spendings {
+                #expect(refusal.message.contains("quota of \(unit.rawValue)") && refusal.retryAfterMilliseconds == 10_000)
+                return refusal.reason
+            }
+            return nil
+        }
+        let first = try access(0, 1, 1)
+        #expect(ring.limitsThreads(first) == (owner == .thread))
+        #expect(spend(first, "t-1") == nil && spend(first, "t-1") == .rateLimited)
+        let others: [Project.Quotas.Owner: (Access, String)] = [
+            .key: (try access(1, 1, 1), "t-1"), .address: (try access(0, 2, 1), "t-1"), .session: (try access(0, 1, 2), "t-1"),
+            .thread: (try access(0, 1, 1), "t-2"),
+        ]
+        for (other, (access, thread)) in others { #expect(spend(access, thread) == (other == owner ? nil : .rateLimited), "\(other)") }
+    }
+
     @Test("a project without quotas limits nobody")
     func noQuotas() async throws {
-        let project = try await project {
-            $0.keyQuota = nil; $0.addressQuota = nil
-        }
+        let project = try await project { $0.quotas = .none }
         let access = try await open(key(.public, of: project).text, .named("https://shop.example")).get()
         #expect(ring.spend(1_000_000, by: access) == .fits && ring.quota(of: access) == nil)
     }
@@ -209,7 +244,7 @@ struct KeyRingTests {
     func modes(_ mode: Project.CheckMode) async throws {
         let project = try await project {
             for check in [Project.Checks.Name.key, .origin, .quota] { $0.checks[check] = mode }
-            $0.keyQuota = .init(perSecond: 0, burst: 1)
+            $0.quotas[.key, .events] = .init(perSecond: 0, burst: 1)
         }
         let revoked = try await key(.public, of: project)
         _ = await store.revokeKey(revoked.record.id, at: Sample.noon)
@@ -222,7 +257,9 @@ struct KeyRingTests {
                     == [.revokedKey, .originForbidden])
             let access = try open(live.text, .named("https://shop.example")).get()
             #expect(ring.spend(1, by: access) == .fits)
-            #expect(ring.spend(1, by: access) == .refused(Refusal(.rateLimited, retryAfterMilliseconds: 3_600_000)))
+            #expect(
+                ring.spend(1, by: access)
+                    == .refused(Refusal(.rateLimited, "This key has used up its quota of events.", retryAfterMilliseconds: 3_600_000)))
         case .dryRun, .off:
             let overlooked = try found.map { try $0.get().overlooked }
             #expect(overlooked == (mode == .off ? [[], []] : [[.revokedKey], [.originForbidden]]))
@@ -246,10 +283,12 @@ struct KeyRingTests {
 
     @Test("a quota that hardly ever refills says a day, and ends nothing")
     func endlessWait() async throws {
-        let project = try await project { $0.keyQuota = .init(perSecond: 1e-300, burst: 1) }
+        let project = try await project { $0.quotas[.key, .events] = .init(perSecond: 1e-300, burst: 1) }
         let access = try await open(key(.public, of: project).text, .named("https://shop.example")).get()
         #expect(ring.spend(1, by: access) == .fits)
-        #expect(ring.spend(1, by: access) == .refused(Refusal(.rateLimited, retryAfterMilliseconds: 86_400_000)))
+        #expect(
+            ring.spend(1, by: access)
+                == .refused(Refusal(.rateLimited, "This key has used up its quota of events.", retryAfterMilliseconds: 86_400_000)))
         #expect(ring.quota(of: access)?.resetSeconds == 86_400)
     }
 }

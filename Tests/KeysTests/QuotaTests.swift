@@ -86,28 +86,36 @@ struct TokenBucketTests {
 
 @Suite("Quota book")
 struct QuotaBookTests {
-    private let key = QuotaBook.Name(project: ProjectID(1), owner: "key")
-    private let address = QuotaBook.Name(project: ProjectID(1), owner: "address")
+    private let key = QuotaBook.Name(project: ProjectID(1), owner: .key, unit: .events, id: "a")
+    private let address = QuotaBook.Name(project: ProjectID(1), owner: .address, unit: .events, id: "a")
     private let wide = Project.Quota(perSecond: 10, burst: 100)
     private let narrow = Project.Quota(perSecond: 1, burst: 10)
 
-    @Test("all quotas are taken from, or none")
+    private func claim(_ amount: Int, _ name: QuotaBook.Name, _ quota: Project.Quota) -> QuotaBook.Claim {
+        .init(name: name, quota: quota, amount: amount)
+    }
+
+    @Test("all quotas are taken from, or none, and the short one is named")
     func allOrNone() {
         var book = QuotaBook()
-        expect(book.take(10, from: [(key, wide), (address, narrow)], at: Sample.noon) == nil)
-        expect(book.take(5, from: [(key, wide), (address, narrow)], at: Sample.noon) == 5)
-        expect(book.remaining(key, wide, at: Sample.noon) == 90)
-        expect(book.take(5, from: [(address, narrow), (key, wide)], at: Sample.noon) == 5)
-        expect(book.remaining(key, wide, at: Sample.noon) == 90)
+        expect(book.take([claim(10, key, wide), claim(10, address, narrow)], at: Sample.noon) == nil)
+        for claims in [[claim(5, key, wide), claim(5, address, narrow)], [claim(5, address, narrow), claim(5, key, wide)]] {
+            let shortage = book.take(claims, at: Sample.noon)
+            expect(shortage?.wait == 5 && shortage?.short == address)
+            expect(book.remaining(key, wide, at: Sample.noon) == 90)
+        }
         expect(book.remaining(address, narrow, at: Sample.noon) == 0)
     }
 
-    @Test("owners and projects do not share a bucket, and a changed quota starts anew")
+    @Test("owners, units and projects do not share a bucket, and a changed quota starts anew")
     func apart() {
         var book = QuotaBook()
-        expect(book.take(100, from: [(key, wide)], at: Sample.noon) == nil)
-        expect(book.remaining(.init(project: ProjectID(2), owner: "key"), wide, at: Sample.noon) == 100)
-        expect(book.remaining(address, wide, at: Sample.noon) == 100)
+        expect(book.take([claim(100, key, wide)], at: Sample.noon) == nil)
+        var others = [address, key, key, key]
+        others[1].project = ProjectID(2)
+        others[2].unit = .bytes
+        others[3].id = "b"
+        for other in others { expect(book.remaining(other, wide, at: Sample.noon) == 100) }
         expect(book.remaining(key, narrow, at: Sample.noon) == 10)
         expect(book.remaining(key, wide, at: Sample.noon) == 0)
     }

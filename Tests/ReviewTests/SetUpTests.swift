@@ -17,13 +17,15 @@ struct SetUpTests {
         )
         #expect(answer.status == 200)
         let changed = try #require(client.store.state.withLock { $0.updated })
-        #expect(changed.settings.origins == ["https://shop.example"] && changed.settings.keyQuota == nil)
-        #expect(changed.settings.addressQuota == Project.Quota(perSecond: 5, burst: 10))
+        #expect(changed.settings.origins == ["https://shop.example"] && changed.settings.quotas[.key, .events] == nil)
+        #expect(changed.settings.quotas[.address, .events] == Project.Quota(perSecond: 5, burst: 10))
         #expect(changed.settings.scoring == .strict && changed.settings.retentionDays == 30)
         #expect(changed.settings.inactiveAfterSeconds == 900)
         for (body, field) in [
             (#"{"origins":["shop"]}"#, "origins"), (#"{"origins":"x"}"#, "origins"),
             (#"{"keyQuota":{"perSecond":0,"burst":1}}"#, "keyQuota"),
+            (#"{"quotas":{"threads":null}}"#, "quotas.threads"), (#"{"quotas":[]}"#, "quotas"),
+            (#"{"quotas":{"thread.bytes":{"perSecond":1}}}"#, "quotas.thread.bytes"),
             (#"{"inactiveAfterSeconds":0}"#, "inactiveAfterSeconds"), (#"{"scoring":"lax"}"#, "scoring"),
             (#"{"retentionDays":0}"#, "retentionDays"),
             (#"{"allowsNullOrigin":"yes"}"#, "allowsNullOrigin"), (#"{"name":""}"#, "name"),

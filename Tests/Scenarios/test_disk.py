@@ -53,7 +53,7 @@ class Bench(Gateway):
         self.url = f"http://127.0.0.1:{self.port}"
         self.faults = faults.Faults() if faulty else None
         made = self.answer(
-            "project", "create", "disk", "--origin", "http://127.0.0.1:*", "--key-quota", "none", "--address-quota", "none")
+            "project", "create", "disk", "--origin", "http://127.0.0.1:*", "--no-quotas")
         self.project = Project(self, made)
         self.maker = Maker(generator(SEED, "disk"))
         self.book = Book()
@@ -351,7 +351,7 @@ def test_a_commit_that_failed_leaves_no_trace_in_what_is_stored_later(bench):
 
 def test_a_commit_that_failed_mixes_up_no_projects(bench):
     """What one project's failed commit had numbered is not another project's afterwards."""
-    made = bench.answer("project", "create", "other", "--origin", "http://127.0.0.1:*", "--key-quota", "none", "--address-quota", "none")
+    made = bench.answer("project", "create", "other", "--origin", "http://127.0.0.1:*", "--no-quotas")
     other = Project(bench, made)
     other.wait_until_known()
     wrong = []

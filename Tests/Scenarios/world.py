@@ -92,7 +92,7 @@ class World(Gateway):
 
     def make_project(self, name, *options):
         """A project without quotas. A gateway that is started afterwards knows its keys at once."""
-        made = self.answer("project", "create", name, "--origin", "http://127.0.0.1:*", "--key-quota", "none", "--address-quota", "none", *options)
+        made = self.answer("project", "create", name, "--origin", "http://127.0.0.1:*", "--no-quotas", *options)
         return Project(self, made)
 
     async def begin(self, within=30):

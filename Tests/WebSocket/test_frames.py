@@ -37,7 +37,7 @@ def gateway():
 @pytest.fixture(scope="module")
 def project(gateway):
     """One project for all. P-LAW-1 is asserted when the last test is over."""
-    project = gateway.project("frames", "--key-quota", "none", "--address-quota", "none")
+    project = gateway.project("frames", "--no-quotas")
     yield project
     total = project.assert_law()
     assert total["stored"] > 400 and total["dropped"] > 400, f"the ledger saw little of these tests: {total}"

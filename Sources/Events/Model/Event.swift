@@ -205,6 +205,34 @@ extension Event {
     /// (a trace whose ID is the message's), and neither can be squatted by an event of another type.
     public enum IDSpace: Int, Sendable { case message = 0, run = 1, other = 2 }
 
+    /// What it says in bytes, about: its texts, and a little for the rest.
+    public var size: Int {
+        var size = 200 + (metadata?.bytes.count ?? 0) + (unknown?.bytes.count ?? 0) + (user?.props?.bytes.count ?? 0)
+        switch body {
+        case .message(let message):
+            switch message.content {
+            case .text(let text): size += text.utf8.count
+            case .blocks(let blocks): size += blocks.bytes.count
+            }
+        case .run(let part):
+            for text in [part.input, part.output, part.usage, part.error, part.extra] { size += text?.bytes.count ?? 0 }
+            size += (part.question?.utf8.count ?? 0) + (part.answer?.utf8.count ?? 0)
+        case .feedback(let feedback): size += feedback.comment?.utf8.count ?? 0
+        case .comment(let comment): size += comment.text?.utf8.count ?? 0
+        default: break
+        }
+        return size
+    }
+
+    /// Whether it sets tags or takes some off its thread.
+    public var hasTags: Bool {
+        switch body {
+        case .message(let message): !message.tags.isEmpty
+        case .thread(let patch): !patch.tags.isEmpty || !patch.untag.isEmpty
+        default: false
+        }
+    }
+
     public var idSpace: IDSpace {
         switch body {
         case .message: .message

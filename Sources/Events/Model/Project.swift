@@ -19,9 +19,8 @@ public struct Project: Sendable, Equatable {
         public var origins: [String] = []
         public var allowsMissingOrigin = false
         public var allowsNullOrigin = false
-        /// Events a second and the burst above it, for each public key and for each address; nil: no limit.
-        public var keyQuota: Quota? = Quota(perSecond: 2000, burst: 20000)
-        public var addressQuota: Quota? = Quota(perSecond: 50, burst: 1000)
+        /// How much may come with public keys.
+        public var quotas = Quotas()
         /// A thread is active until this many seconds pass without a new item. A project that keeps the standard follows what the
         /// installation sets for all.
         public var inactiveAfterSeconds = Self.standardInactiveAfterSeconds
@@ -101,10 +100,60 @@ public struct Project: Sendable, Equatable {
         case strict
     }
 
+    /// So much a second, and the burst above it.
     public struct Quota: Sendable, Equatable {
         public var perSecond: Double
         public var burst: Double
         public init(perSecond: Double, burst: Double) { (self.perSecond, self.burst) = (perSecond, burst) }
+    }
+
+    /// The quotas of all whose events can be told apart, in events and in bytes of what they say.
+    public struct Quotas: Sendable, Equatable {
+        public enum Owner: String, Sendable, CaseIterable {
+            /// A public key.
+            case key
+            /// An IPv4 address, or the /56 that an IPv6 customer has.
+            case address
+            /// One socket, as long as it is open.
+            case session
+            /// A conversation, whoever writes in it; what goes beyond costs nothing else in its batch.
+            case thread
+            /// All public keys of the project together.
+            case project
+        }
+        public enum Unit: String, Sendable, CaseIterable { case events, bytes }
+
+        private var quotas: [Quota?]
+
+        /// The standard: an office behind one address chats undisturbed, and a loop that went mad does not.
+        public init() {
+            quotas = Self.none.quotas
+            self[.key, .events] = Quota(perSecond: 2000, burst: 20_000)
+            self[.address, .events] = Quota(perSecond: 50, burst: 1000)
+            self[.address, .bytes] = Quota(perSecond: 1e6, burst: 64e6)
+        }
+
+        private init(quotas: [Quota?]) { self.quotas = quotas }
+
+        public static let none = Quotas(quotas: [Quota?](repeating: nil, count: Owner.allCases.count * Unit.allCases.count))
+
+        /// nil: no limit.
+        public subscript(owner: Owner, unit: Unit) -> Quota? {
+            get { quotas[Self.place(owner, unit)] }
+            set { quotas[Self.place(owner, unit)] = newValue }
+        }
+
+        private static func place(_ owner: Owner, _ unit: Unit) -> Int {
+            let owner =
+                switch owner {
+                case .key: 0;
+                case .address: 1;
+                case .session: 2;
+                case .thread: 3;
+                case .project: 4
+                }
+            return 2 * owner + (unit == .events ? 0 : 1)
+        }
     }
 }
 

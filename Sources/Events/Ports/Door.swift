@@ -164,6 +164,14 @@ public struct Parcel: Sendable {
             case .refused(let item): item.id
             }
         }
+
+        /// What it says in bytes, about.
+        public var size: Int {
+            switch self {
+            case .event(let event): event.size
+            case .refused(let item): item.payload?.bytes.count ?? 0
+            }
+        }
     }
 }
 

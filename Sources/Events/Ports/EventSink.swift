@@ -19,6 +19,9 @@ public struct Delivery: Sendable {
     /// When conversations of the project may be scored; nil: at any time.
     public var scoring: ScoringRule?
 
+    /// What it holds in bytes, about.
+    public var size: Int { events.reduce(0) { $0 + $1.size } + setAside.reduce(0) { $0 + $1.payload.bytes.count } }
+
     public init(source: Source, receivedAt: Timestamp, events: [AdmittedEvent], setAside: [SetAside] = [], tally: Tally) {
         self.source = source
         self.receivedAt = receivedAt
@@ -54,6 +57,9 @@ public struct AdmittedEvent: Sendable {
     public var usesSchemeNames = false
     /// Whether a message may share its ID with one of another role: a question and its answer.
     public var pairsShareIDs = false
+
+    /// What it holds in bytes, about: a payload may be its event once more.
+    public var size: Int { event.size + payload.bytes.count }
 
     public init(event: Event, at: Timestamp, digest: ContentDigest) {
         (self.event, self.at, self.digest) = (event, at, digest)

@@ -179,7 +179,7 @@ public enum Reason: String, Sendable, CaseIterable, Hashable {
             )
         case .rateLimited:
             (
-                "The key or the address has used up its quota.",
+                "The key, address, socket, conversation or project has used up its quota.",
                 "Wait for the time in Retry-After, or raise the quota (`parley project set`)."
             )
         case .overloaded: ("More is waiting to be written than memory may hold.", "Send it again after Retry-After.")

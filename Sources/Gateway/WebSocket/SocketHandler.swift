@@ -50,7 +50,9 @@ final class SocketHandler: ChannelDuplexHandler {
         reception.counters.socketOpened()
         reception.sockets.add(self, on: context.eventLoop)
         switch entry {
-        case .access:
+        case .access(var access):
+            access.session = session.id
+            entry = .access(access)
             perform(session.opened(pressure: reception.ingest.pressure, at: now))
         case .refused(let refusal):
             perform(session.accessLost(refusal, at: now))

@@ -24,6 +24,16 @@ struct ProjectCommand: AsyncParsableCommand {
         var keyQuota: QuotaArgument?
         @Option(help: ArgumentHelp("Events a second and burst of each address, like 50/s:1000, or none.", valueName: "quota"))
         var addressQuota: QuotaArgument?
+        @Option(
+            name: .customLong("quota"),
+            help: ArgumentHelp(
+                """
+                What may come with public keys, like thread=20/s:500 or address.bytes=1M/s:64M, or none; may be repeated. Whose: key, \
+                address, session (one socket), thread, project; events, or with .bytes the bytes of what they say.
+                """, valueName: "name=quota"))
+        var quotas: [NamedQuotaArgument] = []
+        @Flag(help: "Forget all quotas; only those given here stay.")
+        var noQuotas = false
         @Option(help: ArgumentHelp("How long without a new item until a thread is inactive, like 15m.", valueName: "time"))
         var inactiveAfter: TimeSpan?
         @Option(
@@ -63,8 +73,10 @@ struct ProjectCommand: AsyncParsableCommand {
             }
             settings.allowsMissingOrigin = allowMissingOrigin ?? settings.allowsMissingOrigin
             settings.allowsNullOrigin = allowNullOrigin ?? settings.allowsNullOrigin
-            if let keyQuota { settings.keyQuota = keyQuota.quota }
-            if let addressQuota { settings.addressQuota = addressQuota.quota }
+            if noQuotas { settings.quotas = .none }
+            if let keyQuota { settings.quotas[.key, .events] = keyQuota.quota }
+            if let addressQuota { settings.quotas[.address, .events] = addressQuota.quota }
+            for named in quotas { settings.quotas[named.owner, named.unit] = named.quota }
             settings.inactiveAfterSeconds = inactiveAfter?.seconds ?? settings.inactiveAfterSeconds
             settings.scoring = scoring ?? settings.scoring
             if let retention { settings.retentionDays = retention.days }
@@ -236,8 +248,10 @@ struct ProjectCommand: AsyncParsableCommand {
 
     private static func show(_ project: Project) throws {
         let settings = project.settings
-        func text(_ quota: Project.Quota?) -> String {
-            quota.map { "\($0.perSecond.plain)/s, burst \($0.burst.plain)" } ?? "none"
+        let quotas = Project.Quotas.all.compactMap { owner, unit in
+            settings.quotas[owner, unit].map {
+                "\($0.perSecond.plain) \(unit.rawValue)/s, burst \($0.burst.plain), for each \(owner.rawValue)"
+            }
         }
         try Console.line(
             """
@@ -245,8 +259,7 @@ struct ProjectCommand: AsyncParsableCommand {
               Origins          \(settings.origins.isEmpty ? "none: no page may use the public key" : settings.origins.joined(separator: " "))
               Missing origin   \(settings.allowsMissingOrigin ? "allowed" : "refused")
               Null origin      \(settings.allowsNullOrigin ? "allowed" : "refused")
-              Quota of a key   \(text(settings.keyQuota))
-              …of an address   \(text(settings.addressQuota))
+              Quotas           \(quotas.isEmpty ? "none: keys may send what they like" : quotas.joined(separator: "\n                   "))
               Inactive after   \(settings.inactiveAfterSeconds.plain) s
               Scoring          \(settings.scoring.rawValue)
               Retention        \(settings.retentionDays.map { "\($0) days" } ?? "none: everything is kept")
@@ -297,16 +310,7 @@ extension JSONWriter {
             json.field("origins", settings.origins)
             json.field("allowMissingOrigin", settings.allowsMissingOrigin)
             json.field("allowNullOrigin", settings.allowsNullOrigin)
-            for (name, quota) in [("keyQuota", settings.keyQuota), ("addressQuota", settings.addressQuota)] {
-                json.key(name)
-                if let quota {
-                    json.object {
-                        $0.field("perSecond", quota.perSecond); $0.field("burst", quota.burst)
-                    }
-                } else {
-                    json.null()
-                }
-            }
+            json.members(of: settings.quotas)
             json.field("inactiveAfterSeconds", settings.inactiveAfterSeconds)
             json.field("scoring", settings.scoring.rawValue)
             json.field(orNull: "retentionDays", settings.retentionDays.map(Int64.init))

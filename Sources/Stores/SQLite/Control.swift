@@ -169,16 +169,7 @@ extension Project.Settings {
                 writer.key("scrubbing")
                 writer.array(scrubbing) { $0.value($1) }
             }
-            for (name, value) in [("keyQuota", keyQuota), ("addressQuota", addressQuota)] {
-                writer.key(name)
-                if let value {
-                    writer.object {
-                        $0.field("perSecond", value.perSecond); $0.field("burst", value.burst)
-                    }
-                } else {
-                    writer.null()
-                }
-            }
+            writer.members(of: quotas)
         }
         return writer.string
     }
@@ -194,11 +185,6 @@ extension Project.Settings {
             retentionDays = json["retentionDays"]?.integer.map { Int($0) }
             // A rule that can't be read must not be left out in silence: nothing of the project would be scrubbed by it.
             try json["scrubbing"]?.forEachElement { scrubbing.append(try ScrubbingRule($0)) }
-            func quota(_ value: JSONValue?, default standard: Project.Quota?) -> Project.Quota? {
-                guard let value else { return standard }
-                guard let rate = value["perSecond"]?.double, let burst = value["burst"]?.double else { return nil }
-                return Project.Quota(perSecond: rate, burst: burst)
-            }
             json["checks"]?.forEachMember { name, mode in
                 guard let name = Project.Checks.Name(rawValue: String(decoding: name, as: UTF8.self)),
                     let mode = mode.string.flatMap({ Project.CheckMode(rawValue: $0) })
@@ -214,8 +200,7 @@ extension Project.Settings {
                         id: id, algorithm: algorithm, sealed: json["sealed"]?.string.flatMap(Self.bytes(ofHex:)), pem: json["pem"]?.string,
                         createdAt: Timestamp(microseconds: created)))
             }
-            keyQuota = quota(json["keyQuota"], default: keyQuota)
-            addressQuota = quota(json["addressQuota"], default: addressQuota)
+            try? quotas.read(json)
         }
     }
 
