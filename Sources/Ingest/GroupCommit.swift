@@ -19,6 +19,9 @@ public final class GroupCommit: Service, Sendable {
     public struct Configuration: Sendable {
         /// Events in front of the store; at 600 bytes each about 12 MB.
         public var maximumQueuedEvents = 20_000
+        /// Bytes of events in front of the store, as they were sent: 64 KiB each, as a page may send, or a backend's bodies of 20 MB fill
+        /// memory long before there are too many. What else hangs on them makes it two to three times that.
+        public var maximumQueuedBytes = 32 << 20
         /// One commit's worth: larger gains nothing and makes the first of them wait.
         public var maximumEventsPerCommit = 2048
         public init() {}
@@ -29,11 +32,22 @@ public final class GroupCommit: Service, Sendable {
     private struct Waiting {
         var delivery: Delivery
         var completion: Completion?
+        /// Booking costs a row at most; it still takes a place, so that nothing in the queue is free.
+        let events: Int
+        let bytes: Int
+
+        init(_ delivery: Delivery, completion: Completion?) {
+            self.delivery = delivery
+            self.completion = completion
+            events = max(1, delivery.events.count + delivery.setAside.count)
+            bytes = delivery.events.reduce(0) { $0 + $1.size } + delivery.setAside.reduce(0) { $0 + $1.payload.bytes.count }
+        }
     }
 
     private struct Queue {
         var waiting: Deque<Waiting> = []
         var events = 0
+        var bytes = 0
         var isClosed = false
         var wake: CheckedContinuation<Void, Never>?
     }
@@ -50,18 +64,24 @@ public final class GroupCommit: Service, Sendable {
     }
 
     /// How full the queue is, 0...1.
-    public var pressure: Double { queue.withLock { Double($0.events) / Double(configuration.maximumQueuedEvents) } }
+    public var pressure: Double {
+        let (events, bytes) = queue.withLock { ($0.events, $0.bytes) }
+        return max(Double(events) / Double(configuration.maximumQueuedEvents), Double(bytes) / Double(configuration.maximumQueuedBytes))
+    }
 
     /// Puts a delivery in line; `completion` is called once, after commit or when it can't be had.
     func submit(_ delivery: Delivery, completion: Completion?) {
-        // Booking costs a row at most; it still takes a place, so that nothing in the queue is free.
-        let weight = max(1, delivery.events.count + delivery.setAside.count)
+        let newcomer = Waiting(delivery, completion: completion)
         enum Outcome { case queued(CheckedContinuation<Void, Never>?), full, closed }
         let outcome: Outcome = queue.withLock { queue in
             if queue.isClosed { return .closed }
-            if queue.events > 0, queue.events + weight > configuration.maximumQueuedEvents { return .full }
-            queue.events += weight
-            queue.waiting.append(Waiting(delivery: delivery, completion: completion))
+            // What alone is larger than the bounds is taken alone.
+            let events = queue.events + newcomer.events
+            let bytes = queue.bytes + newcomer.bytes
+            if queue.events > 0, events > configuration.maximumQueuedEvents || bytes > configuration.maximumQueuedBytes { return .full }
+            queue.events = events
+            queue.bytes = bytes
+            queue.waiting.append(newcomer)
             let wake = queue.wake
             queue.wake = nil
             return .queued(wake)
@@ -116,9 +136,8 @@ public final class GroupCommit: Service, Sendable {
                 var batch: [Waiting] = []
                 var events = 0
                 while let next = queue.waiting.first {
-                    let weight = max(1, next.delivery.events.count + next.delivery.setAside.count)
-                    if !batch.isEmpty, events + weight > configuration.maximumEventsPerCommit { break }
-                    events += weight
+                    if !batch.isEmpty, events + next.events > configuration.maximumEventsPerCommit { break }
+                    events += next.events
                     batch.append(queue.waiting.removeFirst())
                 }
                 return batch
@@ -129,17 +148,32 @@ public final class GroupCommit: Service, Sendable {
     }
 
     private func commit(_ batch: [Waiting]) async {
-        let events = batch.reduce(0) { $0 + max(1, $1.delivery.events.count + $1.delivery.setAside.count) }
+        let events = batch.reduce(0) { $0 + $1.events }
+        let bytes = batch.reduce(0) { $0 + $1.bytes }
+        func leave() {
+            queue.withLock {
+                $0.events -= events
+                $0.bytes -= bytes
+            }
+        }
         do {
             let verdicts = try await sink.append(batch.map(\.delivery))
-            queue.withLock { $0.events -= events }
+            leave()
             // P-ACK-2: the verdicts leave after commit.
             for (waiting, verdicts) in zip(batch, verdicts) { waiting.completion?(.success(verdicts)) }
         } catch {
-            queue.withLock { $0.events -= events }
+            leave()
             logger.error(
                 "commit failed; senders are told to try again", metadata: ["error": "\(error.description)", "deliveries": "\(batch.count)"])
             for waiting in batch { waiting.completion?(.failure(error)) }
         }
+    }
+}
+
+extension AdmittedEvent {
+    /// What of it takes room: its text, and all else it says.
+    fileprivate var size: Int {
+        guard case .message(let message) = event.body, case .text(let text) = message.content else { return payload.bytes.count }
+        return payload.bytes.count + text.utf8.count
     }
 }
