@@ -19,8 +19,9 @@ public final class GroupCommit: Service, Sendable {
     public struct Configuration: Sendable {
         /// Events in front of the store; at 600 bytes each about 12 MB.
         public var maximumQueuedEvents = 20_000
-        /// Their bytes: many senders of large events must not take the memory of all.
-        public var maximumQueuedBytes = 128 << 20
+        /// Bytes of events in front of the store: 64 KiB each, as a page may send, or a backend's bodies of 20 MB fill memory long before
+        /// there are too many. What else hangs on them makes it two to three times that.
+        public var maximumQueuedBytes = 32 << 20
         /// One commit's worth: larger gains nothing and makes the first of them wait.
         public var maximumEventsPerCommit = 2048
         public init() {}

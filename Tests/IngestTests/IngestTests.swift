@@ -263,6 +263,26 @@ struct IngestTests {
         #expect(await sink.total.holds)
     }
 
+    @Test("the queue's bytes are bounded as its events are: what does not fit is told so at once, and fits again after the commit")
+    func overloadedInBytes() async throws {
+        let house = try await house { $0.maximumQueuedBytes = 400 }
+        let text = String(repeating: "x", count: 60)
+        await sink.hold()
+        try await running(house) {
+            async let first = house.accept(Parcel(items: (0..<4).map { message($0, text) }))
+            await sink.untilHeld()
+            #expect(house.ingest.pressure > 0.5 && house.ingest.pressure < 1)
+            #expect(
+                await house.accept(Parcel(items: (4..<8).map { message($0, text) })).map { $0.refusal?.reason }
+                    == [Reason?](repeating: .overloaded, count: 4))
+            await sink.release()
+            #expect(await first == [Verdict](repeating: .stored, count: 4))
+            #expect(await house.accept(Parcel(items: (4..<8).map { message($0, text) })) == [Verdict](repeating: .stored, count: 4))
+        }
+        #expect(house.ingest.pressure == 0)
+        #expect(await sink.total.holds)
+    }
+
     @Test("what comes after the shutdown is told that we are draining")
     func draining() async throws {
         let house = try await house()

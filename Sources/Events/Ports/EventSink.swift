@@ -58,8 +58,11 @@ public struct AdmittedEvent: Sendable {
     /// Whether a message may share its ID with one of another role: a question and its answer.
     public var pairsShareIDs = false
 
-    /// What it holds in bytes, about: a payload may be its event once more.
-    public var size: Int { event.size + payload.bytes.count }
+    /// What it holds in bytes, about: its text, and all else it says.
+    public var size: Int {
+        guard case .message(let message) = event.body, case .text(let text) = message.content else { return payload.bytes.count }
+        return payload.bytes.count + text.utf8.count
+    }
 
     public init(event: Event, at: Timestamp, digest: ContentDigest) {
         (self.event, self.at, self.digest) = (event, at, digest)

@@ -13,10 +13,14 @@ extension SQLiteStore {
             return try await pool.writeWithoutTransaction { db in
                 try self.restoreFull(db)
                 var verdicts: [[Verdict]] = []
+                var learned = NumberCache()
                 try db.inTransaction(.immediate) {
-                    verdicts = try self.append(deliveries, in: db)
+                    (verdicts, learned) = try self.append(deliveries, in: db)
                     return .commit
                 }
+                // P-ID-3: not by an observer of the commit. One that fails at the sync leaves such an observer behind, and the next commit
+                // would call it: numbers nobody was given would then be somebody else's.
+                self.numbers.withLock { $0 = learned }
                 return verdicts
             }
         } catch let error as DatabaseError where error.resultCode == .SQLITE_FULL {
@@ -26,7 +30,8 @@ extension SQLiteStore {
         }
     }
 
-    private func append(_ deliveries: [Delivery], in db: Database) throws -> [[Verdict]] {
+    /// The verdicts, and what the writer knows once they are committed.
+    private func append(_ deliveries: [Delivery], in db: Database) throws -> ([[Verdict]], NumberCache) {
         // The cache leaves its box for the transaction: should the commit fail, what it learned is forgotten.
         var cache = numbers.withLock { box in
             let cache = box
@@ -45,8 +50,7 @@ extension SQLiteStore {
         var learned = transaction.numbers
         learned.threads = transaction.threads.known
         learned.stamp = try ChangeStamp(db)
-        db.afterNextTransaction(onCommit: { [learned] _ in self.numbers.withLock { $0 = learned } })
-        return verdicts
+        return (verdicts, learned)
     }
 }
 

@@ -3,13 +3,30 @@ import GRDB
 
 extension SQLiteStore {
     public func controlRevision() async throws -> Int64 {
-        try await pool.read { try Int64.fetchOne($0, sql: "SELECT revision FROM control") ?? 0 }
+        try await readControl("control") { try Int64.fetchOne($0, sql: "SELECT revision FROM control") ?? 0 }
+    }
+
+    /// Reads what all else hangs on. A row that says what no row says is damage to the file: it is told in words, and is no reason to trap.
+    private func readControl<Value: Sendable>(_ table: String, _ read: @escaping @Sendable (Database) throws -> Value) async throws -> Value
+    {
+        do {
+            return try await pool.read(read)
+        } catch let error as DatabaseError {
+            guard [.SQLITE_CORRUPT, .SQLITE_NOTADB].contains(error.resultCode) else { throw error }
+            throw OpenFailure(description: Self.advice(on: error, path: path))
+        } catch let error where !(error is CancellationError) {
+            // Not what GRDB says of a column: it prints the row, secrets and all.
+            let what = error is RowDecodingError ? "a column of another type" : "\(error)"
+            throw OpenFailure(description: Self.advice(onDamage: "table \(table): \(what)", path: path))
+        }
     }
 
     public func projects() async throws -> [Project] {
-        try await pool.read { db in
+        try await readControl("project") { db in
             try Row.fetchAll(db, sql: "SELECT number, id, name, settings FROM project ORDER BY number").map { row in
-                Project(number: ProjectID(row[0]), id: row[1], name: row[2], settings: try settings(row[3]))
+                Project(
+                    number: ProjectID(try row.decode(atIndex: 0)), id: try row.decode(atIndex: 1), name: try row.decode(atIndex: 2),
+                    settings: try self.settings(try row.decode(atIndex: 3)))
             }
         }
     }
@@ -83,17 +100,27 @@ extension SQLiteStore {
     ]
 
     public func keys() async throws -> [KeyRecord] {
-        try await pool.read { db in
+        try await readControl("key") { db in
             try Row.fetchAll(db, sql: "SELECT * FROM key ORDER BY created, id").map { row in
-                KeyRecord(
-                    id: row["id"], lane: Lane(rawValue: row["lane"])!, scope: KeyRecord.Scope(rawValue: row["scope"])!,
-                    project: (row["project"] as Int64?).map { ProjectID($0) }, digest: (row["digest"] as Blob).bytes, shown: row["shown"],
-                    label: row["label"], createdAt: Timestamp(microseconds: row["created"]),
-                    expiresAt: (row["expires"] as Int64?).map { Timestamp(microseconds: $0) },
-                    revokedAt: (row["revoked"] as Int64?).map { Timestamp(microseconds: $0) },
-                    sealed: (row["sealed"] as Blob?)?.bytes, owesNames: (row["names_from"] as Int64?) != nil)
+                guard let lane = Lane(rawValue: try row.decode(forColumn: "lane")),
+                    let scope = KeyRecord.Scope(rawValue: try row.decode(forColumn: "scope"))
+                else { throw UnknownWord() }
+                return KeyRecord(
+                    id: try row.decode(forColumn: "id"), lane: lane, scope: scope,
+                    project: (try row.decode(Int64?.self, forColumn: "project")).map { ProjectID($0) },
+                    digest: try row.decode(Blob.self, forColumn: "digest").bytes, shown: try row.decode(forColumn: "shown"),
+                    label: try row.decode(forColumn: "label"), createdAt: Timestamp(microseconds: try row.decode(forColumn: "created")),
+                    expiresAt: (try row.decode(Int64?.self, forColumn: "expires")).map { Timestamp(microseconds: $0) },
+                    revokedAt: (try row.decode(Int64?.self, forColumn: "revoked")).map { Timestamp(microseconds: $0) },
+                    sealed: try row.decode(Blob?.self, forColumn: "sealed")?.bytes,
+                    owesNames: try row.decode(Int64?.self, forColumn: "names_from") != nil)
             }
         }
+    }
+
+    /// A column of a closed list holds something else.
+    private struct UnknownWord: Error, CustomStringConvertible {
+        let description = "a lane or scope that is none"
     }
 
     public func insert(_ key: KeyRecord) async throws {

@@ -46,12 +46,18 @@ enum EventRows {
         let columns = Event.Columns(id: row[2], type: row[3], thread: row[4], at: at, user: row[7], role: role, text: row[10])
         let origin: String = row[14]
         let source = Source(
-            project: project, key: row[12], lane: Lane(rawValue: row[13])!, origin: origin.isEmpty ? nil : origin,
+            project: project, key: row[12], lane: try lane(row[13]), origin: origin.isEmpty ? nil : origin,
             transport: Transport(rawValue: row[15]))
         return Item(
             sequence: row[0], project: project, event: try Event(columns, payload: (row[11] as String?).map { Array($0.utf8) }), at: at,
             receivedAt: Timestamp(microseconds: row[6]), source: source, digest: ContentDigest(stored: (row[9] as Blob).bytes),
             thread: row[16])
+    }
+
+    /// Which lane a source has. Another word is damage to the file, which SQLite tells with the same error.
+    static func lane(_ word: String) throws -> Lane {
+        guard let lane = Lane(rawValue: word) else { throw DatabaseError(resultCode: .SQLITE_CORRUPT, message: "a source has no lane") }
+        return lane
     }
 
     /// All parts of the named runs.

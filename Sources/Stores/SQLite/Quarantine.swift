@@ -97,7 +97,7 @@ private enum QuarantineRows {
             id: String(row[0] as Int64), reason: reason, field: row[2], message: row[3], eventID: row[4], type: row[5],
             receivedAt: Timestamp(microseconds: row[6]),
             source: Source(
-                project: project, key: row[9], lane: Lane(rawValue: row[10])!, origin: origin.isEmpty ? nil : origin,
+                project: project, key: row[9], lane: try EventRows.lane(row[10]), origin: origin.isEmpty ? nil : origin,
                 transport: Transport(rawValue: row[12])),
             payload: payload, differs: reason == .idConflict ? try differences(of: payload, project: project, db: db) : [])
     }

@@ -86,10 +86,13 @@ public final class SQLiteStore: Sendable {
         }
     }
 
-    private static func advice(on error: DatabaseError, path: String) -> String {
+    static func advice(onDamage what: String, path: String) -> String {
+        "\(path) is damaged or is no Parley database (\(what)). Restore it from a backup, or move it away to start anew."
+    }
+
+    static func advice(on error: DatabaseError, path: String) -> String {
         switch error.resultCode {
-        case .SQLITE_NOTADB, .SQLITE_CORRUPT:
-            "\(path) is damaged or is no Parley database (\(error.message ?? "")). Restore it from a backup, or move it away to start anew."
+        case .SQLITE_NOTADB, .SQLITE_CORRUPT: advice(onDamage: error.message ?? "", path: path)
         case .SQLITE_FULL: "The disk of \(path) is full. Free some space and start again."
         case .SQLITE_READONLY, .SQLITE_CANTOPEN, .SQLITE_PERM: "\(path) can't be opened for writing. Mend its rights or the folder's."
         case .SQLITE_BUSY: "\(path) is locked by another program. End that one, or wait for it."
