@@ -30,6 +30,7 @@ public struct Gateway: Sendable {
     let draining = Draining()
     let sockets: Sockets
     let gate: ConnectionGate
+    let holdings: Holdings
 
     /// - Parameter ready: whether everything behind the gateway will take traffic; asked by `/readyz`.
     public init(
@@ -47,12 +48,13 @@ public struct Gateway: Sendable {
         self.ready = ready
         sockets = Sockets(drainSeconds: configuration.drainSeconds)
         gate = ConnectionGate(burst: configuration.socketBurst, perSecond: configuration.socketsPerSecond)
+        holdings = Holdings(total: configuration.maximumHeldBytes)
     }
 
     /// Adds the addresses of sockets and operations. Other rooms add theirs to the same router; the doors' entrances go before all.
     public func routes(into router: Router<GatewayContext>) {
         upgrades.add(to: router)
-        OperationsRoutes(ready: ready, ingest: ingest, counters: counters, draining: draining).add(to: router)
+        OperationsRoutes(ready: ready, ingest: ingest, counters: counters, draining: draining, holdings: holdings).add(to: router)
     }
 
     /// The server, to be run among the other services; list it behind those it needs, so that it goes first at shutdown.
@@ -86,7 +88,7 @@ public struct Gateway: Sendable {
                 door.entrances.map { entrance in
                     DoorRoute(
                         door: door, entrance: entrance, ingest: ingest, keys: keys, desk: desk, addresses: addresses, clock: clock,
-                        counters: counters)
+                        counters: counters, holdings: holdings)
                 }
             })
     }
@@ -102,7 +104,7 @@ public struct Gateway: Sendable {
     private var reception: SocketReception {
         SocketReception(
             ingest: ingest, keys: keys, addresses: addresses, clock: clock, counters: counters, sockets: sockets,
-            configuration: configuration.session)
+            holdings: holdings, configuration: configuration.session)
     }
 
     private var pace: RequestGuard.Pace {

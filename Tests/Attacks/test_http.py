@@ -645,6 +645,46 @@ def test_bodies_that_are_held_open_do_not_add_up_to_more_than_the_machine_has(fr
     assert grown < 128 * MEGABYTE, f"16 connections that sent {16 * len(body) / 1000:.0f} KB hold {grown / MEGABYTE:.0f} MB"
 
 
+def test_who_holds_bodies_open_takes_no_room_from_others_and_is_told_to_come_again(fresh):
+    """Threat: the room for unfinished bodies is taken by one address, and everybody else is refused. Nobody gets more than a share of what is
+    left; what finds no room is a 503 that says when to come again."""
+    body = gzip.compress(b'{"events":[' + b" " * ((20 << 20) - 64) + b"]}", 9)
+    headers = [("Authorization", f"Bearer {fresh.public}"), ("Origin", fresh.ORIGIN)]
+    head = request("POST", "/v1/runs/ingest", [*headers, ("Content-Encoding", "gzip")]).replace(
+        b"Content-Length: 0", b"Content-Length: %d" % len(body))
+    lines = [Line(fresh.gateway, "127.0.0.2") for _ in range(8)]
+    for line in lines:
+        line.send(head + body[:-1])
+    refused = [answer for answer in (line.answer(1) for line in lines) if answer]
+    assert 4 <= len(refused) < 8
+    assert all(answer.status == 503 and int(answer.one("Retry-After")) >= 1 for answer in refused), refused
+    large = json.dumps({"events": [message(text="x" * 60_000) for _ in range(10)]}).encode()
+    assert ask(fresh.gateway, request("POST", "/v1/events", headers, large), "127.0.0.3").status == 200
+    assert ask(fresh.gateway, request("POST", "/v1/events", headers, json.dumps(message()).encode()), "127.0.0.2").status == 200
+    for line in lines:
+        line.close()
+    until(lambda: "parley_held_bytes 0\n" in requests.get(fresh.gateway.url + "/metrics", timeout=5).text, 5, "room is still taken")
+    assert ask(fresh.gateway, head + body, "127.0.0.2").status != 503
+
+
+def test_messages_in_pieces_do_not_add_up_without_end(fresh):
+    """Threat: each of many sockets sends the most that a message in pieces may have, and never its last piece. Together they have a bound too."""
+    lines = []
+    try:
+        for _ in range(180):
+            line = Socket(fresh, source="127.0.0.9")
+            lines.append(line)
+            line.send(HELLO + frame(TEXT, b'{"type":"x","y":"', fin=False) + frame(CONTINUATION, b"x" * 240_000, fin=False))
+        codes = [line.end(0.05) for line in lines]
+        held = int(re.search(r"parley_held_bytes (\d+)", requests.get(fresh.gateway.url + "/metrics", timeout=5).text)[1])
+        assert codes.count(4100) > 20 and held < 30 * MEGABYTE, f"{held} bytes are held, {codes.count(4100)} sockets were told"
+        assert fresh.send(message()) == ["stored"]
+    finally:
+        for line in lines:
+            line.close()
+    until(lambda: "parley_held_bytes 0\n" in requests.get(fresh.gateway.url + "/metrics", timeout=5).text, 5, "room is still taken")
+
+
 def test_chunk_extensions_and_trailers_are_not_kept(bombed):
     """Threat: megabytes in places of a chunked body that nobody reads. They are skipped or refused, and never gathered."""
     head = request("POST", "/v1/events", [("Authorization", f"Bearer {bombed.secret}"),

@@ -10,6 +10,7 @@ struct OperationsRoutes: Sendable {
     let ingest: Ingest
     let counters: Counters
     let draining: Draining
+    let holdings: Holdings
 
     static let paths = ["/healthz", "/readyz", "/metrics", ReasonsPage.path]
 
@@ -22,7 +23,8 @@ struct OperationsRoutes: Sendable {
             }
             router.on("/metrics", method: method) { _, _ in
                 Self.text(
-                    counters.prometheusText(pressure: ingest.pressure, scrubbed: ingest.scrubbedByKind),
+                    counters.prometheusText(
+                        pressure: ingest.pressure, scrubbed: ingest.scrubbedByKind, held: (holdings.held, holdings.total)),
                     type: "text/plain; version=0.0.4; charset=utf-8")
             }
             router.on(RouterPath(ReasonsPage.path), method: method) { _, _ in ReasonsPage.response() }

@@ -29,6 +29,8 @@ final class SocketHandler: ChannelDuplexHandler {
     /// The beginning of a frame whose rest is still to come.
     private var begun: ByteBuffer?
     private var messages: MessageAssembler
+    /// What `begun` and `messages` hold, where it is more than a socket has for nothing.
+    private var holding: Holding?
     private var context: ChannelHandlerContext?
     private var isReadHeld = false
     private var hasSentClose = false
@@ -77,10 +79,31 @@ final class SocketHandler: ChannelDuplexHandler {
         while let step = frames.next(from: &arrived) { take(step) }
         // Nothing comes behind a close, however broken (RFC 6455, section 7.1.1).
         if frames.hasEnded { return perform([.disconnect]) }
-        guard arrived.readableBytes > 0 else { return }
-        // What is left of a large read must not hold all of it: an idle socket costs what it has to keep.
-        begun = arrived.readableBytes * 2 < arrived.storageCapacity ? context.channel.allocator.buffer(buffer: arrived) : arrived
+        if arrived.readableBytes > 0 {
+            // What is left of a large read must not hold all of it: an idle socket costs what it has to keep.
+            begun = arrived.readableBytes * 2 < arrived.storageCapacity ? context.channel.allocator.buffer(buffer: arrived) : arrived
+        }
+        hold()
     }
+
+    /// Unfinished frames and messages have a bound in sum (`Holdings`), beside the one that each has. At the bound the socket ends: what it
+    /// was sending has no ack and comes again.
+    private func hold() {
+        let bytes = (begun?.storageCapacity ?? 0) + messages.heldBytes
+        guard bytes > Self.freeBytes, case .access(let access) = entry else { return holding = nil }
+        let holding = holding ?? Holding(reception.holdings, for: Holdings.Holder(access))
+        self.holding = holding
+        // In steps, so that not every read of a large frame asks.
+        guard !holding.resize(to: (bytes / Self.holdingStep + 1) * Self.holdingStep) else { return }
+        frames.lose()
+        messages.forget()
+        (begun, self.holding) = (nil, nil)
+        perform(session.end(with: .overloaded, BodyReader.noRoom, at: now))
+    }
+
+    /// A frame that came in two reads has this much for nothing.
+    private static let freeBytes = 4 * 1024
+    private static let holdingStep = 16 * 1024
 
     private func take(_ step: FrameDecoder.Step) {
         switch step {

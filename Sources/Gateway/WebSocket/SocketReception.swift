@@ -12,6 +12,7 @@ struct SocketReception: Sendable {
     let clock: WallClock
     let counters: Counters
     let sockets: Sockets
+    let holdings: Holdings
     let configuration: Session.Configuration
 
     /// Our subprotocol when it is offered. A page that offers only others gets its first one echoed, or its browser
