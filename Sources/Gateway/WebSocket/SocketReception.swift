@@ -29,6 +29,8 @@ struct SocketReception: Sendable {
         // Grows with what comes and shrinks again: a fixed large buffer costs as much memory as it has bytes, for each idle socket.
         try channel.syncOptions?.setOption(
             .recvAllocator, value: AdaptiveRecvByteBufferAllocator(minimum: 512, initial: 2048, maximum: 256 * 1024))
+        // One read a tick: the other connections of the loop come in between.
+        try channel.syncOptions?.setOption(.maxMessagesPerRead, value: 1)
         try channel.pipeline.syncOperations.addHandler(
             SocketHandler(reception: self, door: door, entry: entry(head, door: door, channel: channel)))
     }

@@ -7,6 +7,9 @@ final class Sockets: Sendable {
     /// The sockets of one loop; touched on that loop only.
     private final class Floor {
         var handlers: [ObjectIdentifier: SocketHandler] = [:]
+        /// Those that have more to say than one turn takes, in their order.
+        var waiting: CircularBuffer<SocketHandler> = []
+        var areTurnsDue = false
         var sweep: RepeatedTask?
         var isDraining = false
     }
@@ -57,6 +60,31 @@ final class Sockets: Sendable {
         if floor.handlers.isEmpty {
             floor.sweep?.cancel()
             floor.sweep = nil
+        }
+    }
+
+    /// How long sockets that have more to say take turns before the loop looks after all others, and how long it then has at least.
+    private static let turnsMilliseconds: Int64 = 2
+    private static let turnPause = TimeAmount.milliseconds(1)
+
+    /// Gives a socket that has more to say its next turn, once the others have had theirs: what came on other connections, and the turns
+    /// of those that wait already. One task a loop, for tasks that set up tasks would keep the loop from its connections.
+    func giveTurn(to handler: SocketHandler, on loop: any EventLoop) {
+        guard let floor = state.withLock({ $0.floors[ObjectIdentifier(loop)] })?.value else { return }
+        floor.waiting.append(handler)
+        scheduleTurns(of: floor, on: loop)
+    }
+
+    private func scheduleTurns(of floor: Floor, on loop: any EventLoop) {
+        guard !floor.areTurnsDue, !floor.waiting.isEmpty else { return }
+        floor.areTurnsDue = true
+        let bound = NIOLoopBound(floor, eventLoop: loop)
+        loop.scheduleTask(in: Self.turnPause) { [self] in
+            let floor = bound.value
+            let end = Self.uptime + Self.turnsMilliseconds
+            repeat { floor.waiting.popFirst()?.takeTurn() } while !floor.waiting.isEmpty && Self.uptime < end
+            floor.areTurnsDue = false
+            scheduleTurns(of: floor, on: loop)
         }
     }
 
