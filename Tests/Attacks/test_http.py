@@ -900,6 +900,17 @@ def test_thousands_of_requests_on_one_line_are_answered_in_order_and_no_neighbou
         sender = threading.Thread(target=line.send, args=((request("GET", "/healthz") + request("GET", "/nowhere") + request("POST",
             "/v1/events")) * 700,))
         sender.start()
+@pytest.mark.parametrize("order", [["a write", "a write"], ["a look", "a write"], ["a write", "a look", "a write", "a look"]], ids=" ".join)
+def test_a_half_closed_line_gets_all_the_answers_it_asked_for(shared, order):
+    """Several requests and then the end of the client's half: each is answered, in its order, whoever answers it, and the line ends."""
+    with Line(shared.gateway) as line:
+        line.send(b"".join(request("GET", "/healthz") if name == "a look" else write(shared) for name in order))
+        line.socket.shutdown(socket.SHUT_WR)
+        bodies = [answer.body for answer in (line.answer(5) for _ in order) if answer]
+        assert [body == b"ok\n" for body in bodies] == [name == "a look" for name in order], bodies
+        assert line.ends_within(5), "the line is kept"
+
+
         statuses = [answer.status for answer in (line.answer() for _ in range(2100)) if answer]
         sender.join(10)
     assert statuses == [200, 404, 401] * 700

@@ -49,6 +49,8 @@ final class DoorHandler: ChannelDuplexHandler {
     /// What ended the inbound side, until its request has been dealt with.
     private var failure: (any Error)?
     private var peer = "unknown"
+    /// Whether the client has ended its half; told on once nothing of ours is owed.
+    private var isInputClosed = false
     /// Whether the last answer was written.
     private var isEnding = false
     private var context: ChannelHandlerContext?
@@ -180,9 +182,23 @@ final class DoorHandler: ChannelDuplexHandler {
             context.read()
         }
         settleFailure(context)
+        settleInput(context)
     }
 
     // MARK: the ends
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        guard case ChannelEvent.inputClosed = event else { return context.fireUserInboundEventTriggered(event) }
+        isInputClosed = true
+        settleInput(context)
+    }
+
+    /// A client that ends its half when it has asked still gets its answers: what is behind us ends the line when it hears of it.
+    private func settleInput(_ context: ChannelHandlerContext) {
+        guard isInputClosed, held.isEmpty, owed == nil else { return }
+        isInputClosed = false
+        context.fireUserInboundEventTriggered(ChannelEvent.inputClosed)
+    }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         failure = error
@@ -238,6 +254,7 @@ final class DoorHandler: ChannelDuplexHandler {
     private func write(_ answer: DoorRoute.Answer, _ context: ChannelHandlerContext) {
         guard let owed else { return }
         self.owed = nil
+        if isInputClosed, held.isEmpty { owed.keepsAlive = false }
         hall.counters.countRequest(owed.endpoint, method: owed.method.rawValue, status: Int(answer.status.code))
         var head = HTTPResponseHead(version: .http1_1, status: answer.status, headers: answer.headers)
         for (name, value) in DefaultHeaders.fields where !head.headers.contains(name: name.rawName) {
