@@ -239,6 +239,15 @@ import Testing
         #expect(code(session.received(.batch(number: 1, parcel(501)), bytes: 1, pressure: 0, at: at(1))) == .frameTooLarge)
     }
 }
+    @Test("the close comes as much later as goodbye said")
+    func goodbye() {
+        var session = openSession()
+        session.drain(goodbyeAt: 100, afterMilliseconds: 500, deadline: 10_000)
+        #expect(said(session.tick(pressure: 0, lost: nil, at: at(120))).count == 1)
+        #expect(session.tick(pressure: 0, lost: nil, at: at(619)).isEmpty)
+        #expect(code(session.tick(pressure: 0, lost: nil, at: at(620))) == .draining)
+    }
+
 
 // MARK: reading actions
 

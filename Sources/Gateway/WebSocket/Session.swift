@@ -57,7 +57,7 @@ public struct Session: Sendable {
 
     private enum Departure {
         case goodbyeDue(at: Int64, afterMilliseconds: Int64, deadline: Int64)
-        case goodbyeSaid(at: Int64, deadline: Int64)
+        case goodbyeSaid(closeAt: Int64, deadline: Int64)
     }
 
     /// A batch whose ack has not been sent.
@@ -209,7 +209,7 @@ public struct Session: Sendable {
     /// Sets when this socket says goodbye; until it closes, batches are taken and acked as ever.
     /// - Parameters:
     ///   - goodbyeAt: spread over all sockets, so that they do not come back as one wave.
-    ///   - afterMilliseconds: how long the client should wait before it reconnects.
+    ///   - afterMilliseconds: how much later it closes, which spreads the clients' return.
     ///   - deadline: when it closes even with acks outstanding.
     mutating func drain(goodbyeAt: Int64, afterMilliseconds: Int64, deadline: Int64) {
         guard departure == nil else { return }
@@ -292,9 +292,10 @@ public struct Session: Sendable {
     private mutating func depart(at now: Moment) -> [SessionAction] {
         switch departure {
         case .goodbyeDue(let at, let afterMilliseconds, let deadline) where now.uptime >= at:
-            departure = .goodbyeSaid(at: now.uptime, deadline: deadline)
+            departure = .goodbyeSaid(closeAt: now.uptime + afterMilliseconds, deadline: deadline)
             return [.send(.goodbye(code: Int(CloseCode.draining.rawValue), reason: "draining", afterMilliseconds: afterMilliseconds))]
-        case .goodbyeSaid(let at, let deadline) where now.uptime > at && (pending.isEmpty || now.uptime >= deadline):
+        // P-CLOSE-4: not before the time it was told.
+        case .goodbyeSaid(let closeAt, let deadline) where now.uptime >= closeAt && pending.isEmpty || now.uptime >= deadline:
             phase = .closing(.draining, since: now.uptime)
             return [.close(.draining)]
         default:

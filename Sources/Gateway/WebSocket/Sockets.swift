@@ -97,10 +97,13 @@ final class Sockets: Sendable {
             return (state.floors[ObjectIdentifier(loop)], state.open, began)
         }
         let spread = min(drainMilliseconds / 2, Int64(open) * Self.goodbyeSpacing)
+        let goodbyeAt = now + Int64.random(in: 0...max(0, spread))
+        let deadline = began + drainMilliseconds * 9 / 10
         handler.drain(
-            goodbyeAt: now + Int64.random(in: 0...max(0, spread)),
-            afterMilliseconds: Int64.random(in: 0...min(Self.maximumReturnDelay, Int64(open) * 10)),
-            deadline: began + drainMilliseconds * 9 / 10)
+            goodbyeAt: goodbyeAt,
+            // Its close comes that much later, and the time there is ends it in any case.
+            afterMilliseconds: Int64.random(in: 0...max(0, min(Self.maximumReturnDelay, Int64(open) * 10, deadline - goodbyeAt))),
+            deadline: deadline)
         guard let floor = bound?.value, !floor.isDraining else { return }
         floor.isDraining = true
         startSweep(of: floor, every: Self.drainSweepInterval, on: loop)
