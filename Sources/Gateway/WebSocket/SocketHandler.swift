@@ -141,7 +141,7 @@ final class SocketHandler: ChannelDuplexHandler {
 
     private func take(_ step: FrameDecoder.Step) {
         switch step {
-        case .frame(let frame) where !session.isClosing || frame.opcode == .close:
+        case .frame(let frame) where session.isListening || frame.opcode == .close:
             session.heard(at: now)
             switch messages.take(frame) {
             case .nothing: break
@@ -201,7 +201,7 @@ final class SocketHandler: ChannelDuplexHandler {
 
     private func violated(_ code: CloseCode, _ message: String) {
         let refusal = Refusal(code == .frameTooLarge ? .bodyTooLarge : code == .notUTF8 ? .invalidUTF8 : .badRequest, message)
-        if !session.isClosing { perform([.book(refusal, events: 1)] + session.end(with: code, refusal, at: now)) }
+        if session.isListening { perform([.book(refusal, events: 1)] + session.end(with: code, refusal, at: now)) }
     }
 
     private func peerClosed(_ code: UInt16?) {
