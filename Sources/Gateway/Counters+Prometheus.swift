@@ -5,7 +5,9 @@ extension Counters {
     /// - Parameters:
     ///   - scrubbed: what was taken out of texts, by its kind.
     ///   - held: what `Holdings` holds, and may.
-    func prometheusText(pressure: Double, scrubbed: [String: Int] = [:], held: (bytes: Int, limit: Int) = (0, 0)) -> String {
+    func prometheusText(
+        pressure: Double, scrubbed: [String: Int] = [:], held: (bytes: Int, limit: Int) = (0, 0), places: Places.Counts = .init()
+    ) -> String {
         let counts = snapshot
         var page = PrometheusPage()
         page.family("parley_events_total", "counter", "Events by verdict.")
@@ -25,6 +27,13 @@ extension Counters {
             page.sample(
                 "parley_http_requests_total", [("route", route.path), ("method", route.method), ("status", String(route.status))], count)
         }
+        page.family("parley_connections_open", "gauge", "Connections open now, sockets among them.")
+        page.sample("parley_connections_open", [], places.open)
+        page.family(
+            "parley_connections_of_one_address", "gauge", "How many of them the address with the most has, without trusted proxies.")
+        page.sample("parley_connections_of_one_address", [], places.most)
+        page.family("parley_connections_turned_away_total", "counter", "Connections and sockets beyond what one address gets.")
+        page.sample("parley_connections_turned_away_total", [], places.turnedAway)
         page.family("parley_sockets_total", "counter", "Sockets opened.")
         page.sample("parley_sockets_total", [], counts.socketsOpened)
         page.family("parley_sockets_open", "gauge", "Sockets open now.")

@@ -31,6 +31,7 @@ public struct Gateway: Sendable {
     let sockets: Sockets
     let gate: ConnectionGate
     let holdings: Holdings
+    let places: Places
 
     /// - Parameter ready: whether everything behind the gateway will take traffic; asked by `/readyz`.
     public init(
@@ -49,12 +50,16 @@ public struct Gateway: Sendable {
         sockets = Sockets(drainSeconds: configuration.drainSeconds)
         gate = ConnectionGate(burst: configuration.socketBurst, perSecond: configuration.socketsPerSecond)
         holdings = Holdings(total: configuration.maximumHeldBytes)
+        places = Places(
+            perAddress: configuration.connectionsPerAddress, addresses: ClientAddress(trustedProxies: configuration.trustedProxies),
+            logger: logger)
     }
 
     /// Adds the addresses of sockets and operations. Other rooms add theirs to the same router; the doors' entrances go before all.
     public func routes(into router: Router<GatewayContext>) {
         upgrades.add(to: router)
-        OperationsRoutes(ready: ready, ingest: ingest, counters: counters, draining: draining, holdings: holdings).add(to: router)
+        OperationsRoutes(ready: ready, ingest: ingest, counters: counters, draining: draining, holdings: holdings, places: places).add(
+            to: router)
     }
 
     /// The server, to be run among the other services; list it behind those it needs, so that it goes first at shutdown.
@@ -63,12 +68,12 @@ public struct Gateway: Sendable {
     public func service(router: Router<GatewayContext>, onRunning: @escaping @Sendable (Int) async -> Void = { _ in }) -> some Service {
         let hall = DoorHandler.Hall(entrances: entrances, counters: counters, date: DateHeader(clock: clock))
         let answering = Answering(base: router.buildResponder(), entrances: hall.entrances, counters: counters, methods: methods)
-        let upgrades = upgrades
+        let (upgrades, places) = (upgrades, places)
         let application = Application(
             responder: answering,
             server: HTTPServerBuilder { responder in
                 GatewayChannel(
-                    responder: responder, hall: hall, pace: pace, upgrades: upgrades, reception: reception)
+                    responder: responder, hall: hall, pace: pace, places: places, upgrades: upgrades, reception: reception)
             },
             configuration: ApplicationConfiguration(
                 address: .hostname(configuration.host, port: configuration.port),
@@ -98,7 +103,7 @@ public struct Gateway: Sendable {
     private var upgrades: SocketUpgrades {
         SocketUpgrades(
             doors: doors.compactMap { $0 as? any SocketDoor }, addresses: addresses,
-            gate: gate, draining: draining)
+            gate: gate, places: places, draining: draining)
     }
 
     private var reception: SocketReception {

@@ -939,6 +939,70 @@ def test_connections_that_say_nothing_do_not_keep_others_out_for_longer_than_ten
         gateway.stop()
 
 
+@pytest.fixture(scope="module")
+def few_places():
+    """A gateway that gives each address ten places, and one that trusts whoever stands on 127.0.0.50."""
+    gateway = Gateway().start("--connections-per-address", "10", "--trusted-proxy", "127.0.0.50")
+    yield gateway.project("few", "--key-quota", "none", "--address-quota", "none")
+    gateway.stop()
+
+
+def figure(gateway, name):
+    """A figure of the metrics, asked from an address of its own."""
+    page = ask(gateway, request("GET", "/metrics", [("Connection", "close")]), "127.0.0.99").body.decode()
+    return int(re.search(rf"^{name} (\d+)$", page, re.M)[1])
+
+
+def test_one_address_has_so_many_connections_and_no_more(few_places):
+    """Threat: one machine opens connections until there is no place for anybody. Beyond its own it is told 429 and closed, others are let in, and a
+    place that is left is free at once."""
+    gateway = few_places.gateway
+    lines = [Line(gateway, "127.0.0.60") for _ in range(8)] + [Socket(few_places, source="127.0.0.60") for _ in range(2)]
+    try:
+        assert [line.opening.status for line in lines[8:]] == [101, 101]
+        until(lambda: figure(gateway, "parley_connections_of_one_address") == 10, 3)
+        for number in range(20):
+            with Line(gateway, "127.0.0.60") as line:
+                if number % 2:
+                    line.send(request("POST", "/v1/events", [], b"x" * 100_000))
+                answer = line.answer(3)
+                assert answer and answer.status == 429 and int(answer.one("Retry-After")) >= 1 and answer.one("Connection") == "close"
+                assert b"rate_limited" in answer.body and line.ends_within(2)
+        assert ask(gateway, request("GET", "/healthz"), "127.0.0.61").status == 200
+        assert figure(gateway, "parley_connections_of_one_address") == 10
+        assert figure(gateway, "parley_connections_turned_away_total") == 20
+        lines.pop().close()
+        until(lambda: ask(gateway, request("GET", "/healthz"), "127.0.0.60").status == 200, 3, "a place that was left is not free")
+    finally:
+        for line in lines:
+            line.close()
+    until(lambda: figure(gateway, "parley_connections_open") <= 1, 5, "places are still taken")
+
+
+def test_a_trusted_proxy_has_places_for_all_and_each_behind_it_for_so_many_sockets(few_places):
+    """Threat: the cap makes all visitors behind a proxy one address, or a made-up forwarding header makes one visitor many. Only the trusted
+    proxy's word counts, and counts for each socket."""
+    gateway, opened = few_places.gateway, []
+    try:
+        for number in range(14):
+            opened.append(Socket(few_places, [("X-Forwarded-For", "203.0.113.7")], source="127.0.0.50"))
+        assert [line.opening.status for line in opened] == [101] * 10 + [429] * 4
+        for number in range(14):
+            opened.append(Socket(few_places, [("X-Forwarded-For", f"198.51.100.{number}")], source="127.0.0.50"))
+        assert [line.opening.status for line in opened[14:]] == [101] * 14
+        # From elsewhere the header is nobody's word.
+        with contextlib.suppress(ConnectionError):
+            opened += [Line(gateway, "127.0.0.62") for _ in range(10)]
+        before = figure(gateway, "parley_connections_open")
+        until(lambda: figure(gateway, "parley_connections_open") >= 35, 3, f"{before} connections are open")
+        with Line(gateway, "127.0.0.62") as line:
+            line.send(request("GET", "/healthz", [("X-Forwarded-For", "198.51.100.99")]))
+            assert line.answer(3).status == 429
+    finally:
+        for line in opened:
+            line.close()
+
+
 # ------------------------------------------------------------------------------------ what became of the slow ones
 
 

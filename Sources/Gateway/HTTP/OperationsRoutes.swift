@@ -11,6 +11,7 @@ struct OperationsRoutes: Sendable {
     let counters: Counters
     let draining: Draining
     let holdings: Holdings
+    let places: Places
 
     static let paths = ["/healthz", "/readyz", "/metrics", ReasonsPage.path]
 
@@ -24,7 +25,8 @@ struct OperationsRoutes: Sendable {
             router.on("/metrics", method: method) { _, _ in
                 Self.text(
                     counters.prometheusText(
-                        pressure: ingest.pressure, scrubbed: ingest.scrubbedByKind, held: (holdings.held, holdings.total)),
+                        pressure: ingest.pressure, scrubbed: ingest.scrubbedByKind, held: (holdings.held, holdings.total),
+                        places: places.counts),
                     type: "text/plain; version=0.0.4; charset=utf-8")
             }
             router.on(RouterPath(ReasonsPage.path), method: method) { _, _ in ReasonsPage.response() }
