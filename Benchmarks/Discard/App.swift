@@ -35,6 +35,7 @@ struct App {
         configuration.host = "127.0.0.1"
         configuration.port = port
         configuration.maximumConnections = 12_000
+        configuration.connectionsPerAddress = 12_000
         let gateway = Gateway(
             doors: [NativeDoor()], ingest: Ingest(keys: keys, commits: commits), keys: keys, configuration: configuration, logger: logger)
         let router = Router(context: GatewayContext.self)

@@ -62,7 +62,8 @@ class Parley:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         # 12,000: the 10,000 of the row on idle sockets, and some to ask with.
-        command = [PARLEY, "serve", "--listen", f"127.0.0.1:{self.port}", "--data", self.folder, "--log-level", "warning", "--maximum-connections", "12000"]
+        command = [PARLEY, "serve", "--listen", f"127.0.0.1:{self.port}", "--data", self.folder, "--log-level", "warning", "--maximum-connections", "12000",
+                   "--connections-per-address", "12000"]
         began = time.perf_counter()
         self.process = Process(command, self.folder, core)
         try:

@@ -2,8 +2,12 @@ import Events
 
 extension Counters {
     /// The Prometheus text format, version 0.0.4.
-    /// - Parameter scrubbed: what was taken out of texts, by its kind.
-    func prometheusText(pressure: Double, scrubbed: [String: Int] = [:]) -> String {
+    /// - Parameters:
+    ///   - scrubbed: what was taken out of texts, by its kind.
+    ///   - held: what `Holdings` holds, and may.
+    func prometheusText(
+        pressure: Double, scrubbed: [String: Int] = [:], held: (bytes: Int, limit: Int) = (0, 0), places: Places.Counts = .init()
+    ) -> String {
         let counts = snapshot
         var page = PrometheusPage()
         page.family("parley_events_total", "counter", "Events by verdict.")
@@ -23,6 +27,13 @@ extension Counters {
             page.sample(
                 "parley_http_requests_total", [("route", route.path), ("method", route.method), ("status", String(route.status))], count)
         }
+        page.family("parley_connections_open", "gauge", "Connections open now, sockets among them.")
+        page.sample("parley_connections_open", [], places.open)
+        page.family(
+            "parley_connections_of_one_address", "gauge", "How many of them the address with the most has, without trusted proxies.")
+        page.sample("parley_connections_of_one_address", [], places.most)
+        page.family("parley_connections_turned_away_total", "counter", "Connections and sockets beyond what one address gets.")
+        page.sample("parley_connections_turned_away_total", [], places.turnedAway)
         page.family("parley_sockets_total", "counter", "Sockets opened.")
         page.sample("parley_sockets_total", [], counts.socketsOpened)
         page.family("parley_sockets_open", "gauge", "Sockets open now.")
@@ -33,6 +44,10 @@ extension Counters {
         }
         page.family("parley_scrubbed_total", "counter", "What scrubbing rules took out of texts, by kind.")
         for kind in ScrubbingRule.What.names { page.sample("parley_scrubbed_total", [("kind", kind)], scrubbed[kind] ?? 0) }
+        page.family("parley_held_bytes", "gauge", "Bytes of bodies and messages that are on their way.")
+        page.sample("parley_held_bytes", [], held.bytes)
+        page.family("parley_held_bytes_limit", "gauge", "How many there may be.")
+        page.sample("parley_held_bytes_limit", [], held.limit)
         page.family("parley_ingest_pressure", "gauge", "How full the queue in front of the store is, 0 to 1.")
         page.sample("parley_ingest_pressure", [], pressure)
         return page.text

@@ -8,6 +8,12 @@ extension Gateway {
 
         /// Connections that are open at once; more wait in the kernel's backlog.
         public var maximumConnections = 10_000
+        /// Connections that one address (an IPv6 /56) has open at once, sockets among them. Offices and mobile carriers put many people
+        /// behind one.
+        public var connectionsPerAddress = 1000
+        /// Bytes of bodies and messages that are on their way, all connections together (`Holdings`). The largest body of a backend, 64 MiB
+        /// from OpenTelemetry, has to fit into half of it.
+        public var maximumHeldBytes = 160 * 1024 * 1024
         /// New sockets of one address (an IPv6 /56): so many at once, then so many a second. An office or a mobile
         /// carrier behind one address reloads pages too.
         public var socketBurst = 200.0

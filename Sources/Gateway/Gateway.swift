@@ -30,6 +30,8 @@ public struct Gateway: Sendable {
     let draining = Draining()
     let sockets: Sockets
     let gate: ConnectionGate
+    let holdings: Holdings
+    let places: Places
 
     /// - Parameter ready: whether everything behind the gateway will take traffic; asked by `/readyz`.
     public init(
@@ -47,12 +49,17 @@ public struct Gateway: Sendable {
         self.ready = ready
         sockets = Sockets(drainSeconds: configuration.drainSeconds)
         gate = ConnectionGate(burst: configuration.socketBurst, perSecond: configuration.socketsPerSecond)
+        holdings = Holdings(total: configuration.maximumHeldBytes)
+        places = Places(
+            perAddress: configuration.connectionsPerAddress, addresses: ClientAddress(trustedProxies: configuration.trustedProxies),
+            logger: logger)
     }
 
     /// Adds the addresses of sockets and operations. Other rooms add theirs to the same router; the doors' entrances go before all.
     public func routes(into router: Router<GatewayContext>) {
         upgrades.add(to: router)
-        OperationsRoutes(ready: ready, ingest: ingest, counters: counters, draining: draining).add(to: router)
+        OperationsRoutes(ready: ready, ingest: ingest, counters: counters, draining: draining, holdings: holdings, places: places).add(
+            to: router)
     }
 
     /// The server, to be run among the other services; list it behind those it needs, so that it goes first at shutdown.
@@ -61,12 +68,12 @@ public struct Gateway: Sendable {
     public func service(router: Router<GatewayContext>, onRunning: @escaping @Sendable (Int) async -> Void = { _ in }) -> some Service {
         let hall = DoorHandler.Hall(entrances: entrances, counters: counters, date: DateHeader(clock: clock))
         let answering = Answering(base: router.buildResponder(), entrances: hall.entrances, counters: counters, methods: methods)
-        let upgrades = upgrades
+        let (upgrades, places) = (upgrades, places)
         let application = Application(
             responder: answering,
             server: HTTPServerBuilder { responder in
                 GatewayChannel(
-                    responder: responder, hall: hall, pace: pace, upgrades: upgrades, reception: reception)
+                    responder: responder, hall: hall, pace: pace, places: places, upgrades: upgrades, reception: reception)
             },
             configuration: ApplicationConfiguration(
                 address: .hostname(configuration.host, port: configuration.port),
@@ -86,7 +93,7 @@ public struct Gateway: Sendable {
                 door.entrances.map { entrance in
                     DoorRoute(
                         door: door, entrance: entrance, ingest: ingest, keys: keys, desk: desk, addresses: addresses, clock: clock,
-                        counters: counters)
+                        counters: counters, holdings: holdings)
                 }
             })
     }
@@ -96,13 +103,13 @@ public struct Gateway: Sendable {
     private var upgrades: SocketUpgrades {
         SocketUpgrades(
             doors: doors.compactMap { $0 as? any SocketDoor }, addresses: addresses,
-            gate: gate, draining: draining)
+            gate: gate, places: places, draining: draining)
     }
 
     private var reception: SocketReception {
         SocketReception(
             ingest: ingest, keys: keys, addresses: addresses, clock: clock, counters: counters, sockets: sockets,
-            configuration: configuration.session)
+            holdings: holdings, configuration: configuration.session)
     }
 
     private var pace: RequestGuard.Pace {

@@ -137,6 +137,8 @@ struct Assembly: Sendable {
         gateway.port = configuration.listen.port
         gateway.trustedProxies = configuration.trustedProxies
         gateway.maximumConnections = configuration.maximumConnections
+        gateway.connectionsPerAddress = configuration.connectionsPerAddress
+        gateway.maximumHeldBytes = configuration.heldMegabytes << 20
         gateway.drainSeconds = Double(configuration.drainSeconds)
         return gateway
     }

@@ -19,6 +19,8 @@ import Foundation
 /// | `publicUrl` | `--public-url` | `PARLEY_PUBLIC_URL` | where it listens |
 /// | `trustedProxies` | `--trusted-proxy`, once each | `PARLEY_TRUSTED_PROXIES`, with commas | none |
 /// | `maximumConnections` | `--maximum-connections` | `PARLEY_MAXIMUM_CONNECTIONS` | `10000` |
+/// | `connectionsPerAddress` | `--connections-per-address` | `PARLEY_CONNECTIONS_PER_ADDRESS` | `1000` |
+/// | `heldMegabytes` | `--held-megabytes` | `PARLEY_HELD_MEGABYTES` | `160` |
 /// | `queuedEvents` | `--queued-events` | `PARLEY_QUEUED_EVENTS` | `20000` |
 /// | `drainSeconds` | `--drain-seconds` | `PARLEY_DRAIN_SECONDS` | `20` |
 /// | `logLevel` | `--log-level` | `PARLEY_LOG_LEVEL` | `info` |
@@ -40,6 +42,11 @@ struct ServerConfiguration: Sendable {
     var trustedProxies: [AddressRange] = []
     /// Sockets and requests open at once; each costs about 30 kB.
     var maximumConnections = 10_000
+    /// Of them, from one address (an IPv6 /56). A proxy that is not among the trusted is one address.
+    var connectionsPerAddress = 1000
+    /// Memory for bodies and messages that are on their way, all together; beyond, senders are told to try again. One body of a backend gets
+    /// half of it at most, one of a page a sixth.
+    var heldMegabytes = 160
     /// Events in front of the store; beyond, senders are told to try again.
     var queuedEvents = 20_000
     /// How long open connections get to finish once the server is told to stop; below the 30 s that containers are given.
@@ -48,7 +55,8 @@ struct ServerConfiguration: Sendable {
     var json = false
 
     enum Key: String, CaseIterable {
-        case listen, data, demo, publicUrl, trustedProxies, maximumConnections, queuedEvents, drainSeconds, logLevel, json
+        case listen, data, demo, publicUrl, trustedProxies, maximumConnections, connectionsPerAddress, heldMegabytes, queuedEvents,
+            drainSeconds, logLevel, json
     }
 }
 
@@ -138,6 +146,8 @@ extension ServerConfiguration {
             configuration[keyPath: target] = number
         }
         try await count(.maximumConnections, 1...1_000_000, into: \.maximumConnections)
+        try await count(.connectionsPerAddress, 1...1_000_000, into: \.connectionsPerAddress)
+        try await count(.heldMegabytes, 8...1_000_000, into: \.heldMegabytes)
         try await count(.queuedEvents, 1000...10_000_000, into: \.queuedEvents)
         try await count(.drainSeconds, 0...3600, into: \.drainSeconds)
         configuration.demo = try await value(.demo, "true or false") { try await reader.fetchBool(forKey: $0) } ?? configuration.demo

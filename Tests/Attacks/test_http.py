@@ -391,12 +391,18 @@ def test_a_head_that_is_too_large_is_refused_while_it_comes(gateway, name):
 
 
 @pytest.mark.parametrize("hosts", [[], ["a.example", "b.example"], ["a.example", "a.example"], ["a b"], ["a.example/evil"], ["user@a.example"],
-    ["a.example, b.example"], ["<script>"], ["a.example:80:80"]], ids=str)
+    ["a.example, b.example"], ["<script>"], ["a.example:80:80"], ["a.example:80x"], ["[::1"], ["[::1]x"], ["[::1]:80:80"], ["::1"], ["a]b"]], ids=str)
 def test_a_request_names_one_host(gateway, hosts):
     """Threat: two hosts, none, or what is no host: the review page compares an Origin with it, and a proxy routes by it. It is answered 400 (RFC
     9112, section 3.2)."""
     data = "GET /healthz HTTP/1.1\r\n" + "".join(f"Host: {host}\r\n" for host in hosts) + "\r\n"
     assert ask(gateway, data).status == 400
+
+
+@pytest.mark.parametrize("host", ["a.example", "a.example:8787", "192.0.2.1:1", "[::1]", "[::1]:8787", "a.example:", "xn--nxasmq6b", "a_b.example"])
+def test_a_host_may_have_a_port(gateway, host):
+    """What is refused must not be what browsers and proxies send."""
+    assert ask(gateway, f"GET /healthz HTTP/1.1\r\nHost: {host}\r\n\r\n").status == 200
 
 
 @pytest.mark.parametrize("target", ["http://evil.example/healthz", "https://user:pass@evil.example:99/healthz", "http://evil.example:80/healthz?x",
@@ -645,6 +651,46 @@ def test_bodies_that_are_held_open_do_not_add_up_to_more_than_the_machine_has(fr
     assert grown < 128 * MEGABYTE, f"16 connections that sent {16 * len(body) / 1000:.0f} KB hold {grown / MEGABYTE:.0f} MB"
 
 
+def test_who_holds_bodies_open_takes_no_room_from_others_and_is_told_to_come_again(fresh):
+    """Threat: the room for unfinished bodies is taken by one address, and everybody else is refused. Nobody gets more than a share of what is
+    left; what finds no room is a 503 that says when to come again."""
+    body = gzip.compress(b'{"events":[' + b" " * ((20 << 20) - 64) + b"]}", 9)
+    headers = [("Authorization", f"Bearer {fresh.public}"), ("Origin", fresh.ORIGIN)]
+    head = request("POST", "/v1/runs/ingest", [*headers, ("Content-Encoding", "gzip")]).replace(
+        b"Content-Length: 0", b"Content-Length: %d" % len(body))
+    lines = [Line(fresh.gateway, "127.0.0.2") for _ in range(8)]
+    for line in lines:
+        line.send(head + body[:-1])
+    refused = [answer for answer in (line.answer(1) for line in lines) if answer]
+    assert 4 <= len(refused) < 8
+    assert all(answer.status == 503 and int(answer.one("Retry-After")) >= 1 for answer in refused), refused
+    large = json.dumps({"events": [message(text="x" * 60_000) for _ in range(10)]}).encode()
+    assert ask(fresh.gateway, request("POST", "/v1/events", headers, large), "127.0.0.3").status == 200
+    assert ask(fresh.gateway, request("POST", "/v1/events", headers, json.dumps(message()).encode()), "127.0.0.2").status == 200
+    for line in lines:
+        line.close()
+    until(lambda: "parley_held_bytes 0\n" in requests.get(fresh.gateway.url + "/metrics", timeout=5).text, 5, "room is still taken")
+    assert ask(fresh.gateway, head + body, "127.0.0.2").status != 503
+
+
+def test_messages_in_pieces_do_not_add_up_without_end(fresh):
+    """Threat: each of many sockets sends the most that a message in pieces may have, and never its last piece. Together they have a bound too."""
+    lines = []
+    try:
+        for _ in range(180):
+            line = Socket(fresh, source="127.0.0.9")
+            lines.append(line)
+            line.send(HELLO + frame(TEXT, b'{"type":"x","y":"', fin=False) + frame(CONTINUATION, b"x" * 240_000, fin=False))
+        codes = [line.end(0.05) for line in lines]
+        held = int(re.search(r"parley_held_bytes (\d+)", requests.get(fresh.gateway.url + "/metrics", timeout=5).text)[1])
+        assert codes.count(4100) > 20 and held < 30 * MEGABYTE, f"{held} bytes are held, {codes.count(4100)} sockets were told"
+        assert fresh.send(message()) == ["stored"]
+    finally:
+        for line in lines:
+            line.close()
+    until(lambda: "parley_held_bytes 0\n" in requests.get(fresh.gateway.url + "/metrics", timeout=5).text, 5, "room is still taken")
+
+
 def test_chunk_extensions_and_trailers_are_not_kept(bombed):
     """Threat: megabytes in places of a chunked body that nobody reads. They are skipped or refused, and never gathered."""
     head = request("POST", "/v1/events", [("Authorization", f"Bearer {bombed.secret}"),
@@ -854,6 +900,17 @@ def test_a_half_closed_line_is_answered_and_ended(shared, name, status):
     assert (answer and answer.status) == status or (status is None and answer.status == 400), answer
 
 
+@pytest.mark.parametrize("order", [["a write", "a write"], ["a look", "a write"], ["a write", "a look", "a write", "a look"]], ids=" ".join)
+def test_a_half_closed_line_gets_all_the_answers_it_asked_for(shared, order):
+    """Several requests and then the end of the client's half: each is answered, in its order, whoever answers it, and the line ends."""
+    with Line(shared.gateway) as line:
+        line.send(b"".join(request("GET", "/healthz") if name == "a look" else write(shared) for name in order))
+        line.socket.shutdown(socket.SHUT_WR)
+        bodies = [answer.body for answer in (line.answer(5) for _ in order) if answer]
+        assert [body == b"ok\n" for body in bodies] == [name == "a look" for name in order], bodies
+        assert line.ends_within(5), "the line is kept"
+
+
 def test_thousands_of_requests_on_one_line_are_answered_in_order_and_no_neighbour_waits(gateway):
     """Threat: a line full of requests that nobody has answered yet. They are answered one after the other, while others are served."""
     with Neighbour(gateway) as neighbour, Line(gateway) as line:
@@ -880,6 +937,70 @@ def test_connections_that_say_nothing_do_not_keep_others_out_for_longer_than_ten
         assert waited < 16, "nobody else gets a place"
     finally:
         gateway.stop()
+
+
+@pytest.fixture(scope="module")
+def few_places():
+    """A gateway that gives each address ten places, and one that trusts whoever stands on 127.0.0.50."""
+    gateway = Gateway().start("--connections-per-address", "10", "--trusted-proxy", "127.0.0.50")
+    yield gateway.project("few", "--key-quota", "none", "--address-quota", "none")
+    gateway.stop()
+
+
+def figure(gateway, name):
+    """A figure of the metrics, asked from an address of its own."""
+    page = ask(gateway, request("GET", "/metrics", [("Connection", "close")]), "127.0.0.99").body.decode()
+    return int(re.search(rf"^{name} (\d+)$", page, re.M)[1])
+
+
+def test_one_address_has_so_many_connections_and_no_more(few_places):
+    """Threat: one machine opens connections until there is no place for anybody. Beyond its own it is told 429 and closed, others are let in, and a
+    place that is left is free at once."""
+    gateway = few_places.gateway
+    lines = [Line(gateway, "127.0.0.60") for _ in range(8)] + [Socket(few_places, source="127.0.0.60") for _ in range(2)]
+    try:
+        assert [line.opening.status for line in lines[8:]] == [101, 101]
+        until(lambda: figure(gateway, "parley_connections_of_one_address") == 10, 3)
+        for number in range(20):
+            with Line(gateway, "127.0.0.60") as line:
+                if number % 2:
+                    line.send(request("POST", "/v1/events", [], b"x" * 100_000))
+                answer = line.answer(3)
+                assert answer and answer.status == 429 and int(answer.one("Retry-After")) >= 1 and answer.one("Connection") == "close"
+                assert b"rate_limited" in answer.body and line.ends_within(2)
+        assert ask(gateway, request("GET", "/healthz"), "127.0.0.61").status == 200
+        assert figure(gateway, "parley_connections_of_one_address") == 10
+        assert figure(gateway, "parley_connections_turned_away_total") == 20
+        lines.pop().close()
+        until(lambda: ask(gateway, request("GET", "/healthz"), "127.0.0.60").status == 200, 3, "a place that was left is not free")
+    finally:
+        for line in lines:
+            line.close()
+    until(lambda: figure(gateway, "parley_connections_open") <= 1, 5, "places are still taken")
+
+
+def test_a_trusted_proxy_has_places_for_all_and_each_behind_it_for_so_many_sockets(few_places):
+    """Threat: the cap makes all visitors behind a proxy one address, or a made-up forwarding header makes one visitor many. Only the trusted
+    proxy's word counts, and counts for each socket."""
+    gateway, opened = few_places.gateway, []
+    try:
+        for number in range(14):
+            opened.append(Socket(few_places, [("X-Forwarded-For", "203.0.113.7")], source="127.0.0.50"))
+        assert [line.opening.status for line in opened] == [101] * 10 + [429] * 4
+        for number in range(14):
+            opened.append(Socket(few_places, [("X-Forwarded-For", f"198.51.100.{number}")], source="127.0.0.50"))
+        assert [line.opening.status for line in opened[14:]] == [101] * 14
+        # From elsewhere the header is nobody's word.
+        with contextlib.suppress(ConnectionError):
+            opened += [Line(gateway, "127.0.0.62") for _ in range(10)]
+        before = figure(gateway, "parley_connections_open")
+        until(lambda: figure(gateway, "parley_connections_open") >= 35, 3, f"{before} connections are open")
+        with Line(gateway, "127.0.0.62") as line:
+            line.send(request("GET", "/healthz", [("X-Forwarded-For", "198.51.100.99")]))
+            assert line.answer(3).status == 429
+    finally:
+        for line in opened:
+            line.close()
 
 
 # ------------------------------------------------------------------------------------ what became of the slow ones

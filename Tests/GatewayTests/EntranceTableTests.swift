@@ -25,7 +25,7 @@ struct EntranceTableTests {
                     entrance: Entrance(
                         method, path: path, underAnyPrefix: prefixed, transport: .http, publicBodyLimit: 1, secretBodyLimit: 1),
                     ingest: ingest, keys: keys, desk: { _, _ in NoDesk() }, addresses: ClientAddress(trustedProxies: []), clock: .system,
-                    counters: Counters())
+                    counters: Counters(), holdings: Holdings(total: 1 << 20))
             })
     }
 

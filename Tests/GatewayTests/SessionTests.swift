@@ -99,6 +99,30 @@ import Testing
         }
     }
 
+    @Test("what was taken is acked before three batches beyond the credits close the socket, and nothing more is heard")
+    func overCreditsAfterAcks() {
+        var session = openSession { $0.credits = 3 }
+        _ = session.received(.batch(number: 1, parcel(3)), bytes: 1, pressure: 0, at: at(1))
+        for number in 2...4 {
+            #expect(said(session.received(.batch(number: Int64(number), parcel(4)), bytes: 1, pressure: 0, at: at(1))).isEmpty)
+        }
+        #expect(session.received(.batch(number: 5, parcel(1)), bytes: 1, pressure: 0, at: at(2)).isEmpty)
+        #expect(session.tick(pressure: 0, lost: nil, at: at(9000)).isEmpty)
+        let actions = session.committed(1, [.stored, .stored, .stored], pressure: 0, at: at(9001))
+        #expect(said(actions).prefix(4).map(batchNumber) == [1, 2, 3, 4])
+        #expect(code(actions) == .rateLimited)
+    }
+
+    @Test("acks that do not come keep no socket open for longer than ten seconds")
+    func overCreditsWithoutAcks() {
+        var session = openSession { $0.credits = 3 }
+        for (number, size) in [3, 4, 4, 4].enumerated() {
+            _ = session.received(.batch(number: Int64(number + 1), parcel(size)), bytes: 1, pressure: 0, at: at(0))
+        }
+        #expect(code(session.tick(pressure: 0, lost: nil, at: at(9999))) == nil)
+        #expect(code(session.tick(pressure: 0, lost: nil, at: at(10_000))) == .rateLimited)
+    }
+
     @Test("a batch within the credits clears the count of those beyond")
     func overCreditsCleared() {
         var session = openSession { $0.credits = 3 }
@@ -213,6 +237,15 @@ import Testing
         #expect(session.tick(pressure: 0, lost: nil, at: at(150)).isEmpty)
         #expect(said(session.committed(1, [.stored], pressure: 0, at: at(160))).map(batchNumber) == [1])
         #expect(code(session.tick(pressure: 0, lost: nil, at: at(200))) == .draining)
+    }
+
+    @Test("the close comes as much later as goodbye said")
+    func goodbye() {
+        var session = openSession()
+        session.drain(goodbyeAt: 100, afterMilliseconds: 500, deadline: 10_000)
+        #expect(said(session.tick(pressure: 0, lost: nil, at: at(120))).count == 1)
+        #expect(session.tick(pressure: 0, lost: nil, at: at(619)).isEmpty)
+        #expect(code(session.tick(pressure: 0, lost: nil, at: at(620))) == .draining)
     }
 
     @Test("a drain does not wait beyond its deadline")

@@ -18,7 +18,7 @@ struct ClientAddress: Sendable {
         return client
     }
 
-    private func isTrusted(_ address: String) -> Bool { trustedProxies.contains { $0.contains(address) } }
+    func isTrusted(_ address: String) -> Bool { trustedProxies.contains { $0.contains(address) } }
 
     /// Without spaces, brackets and port: some proxies write `[2001:db8::1]:443` or `192.0.2.7:52100`.
     private static func address(in hop: Substring) -> String? {

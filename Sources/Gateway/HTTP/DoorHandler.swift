@@ -49,6 +49,8 @@ final class DoorHandler: ChannelDuplexHandler {
     /// What ended the inbound side, until its request has been dealt with.
     private var failure: (any Error)?
     private var peer = "unknown"
+    /// Whether the client has ended its half; told on once nothing of ours is owed.
+    private var isInputClosed = false
     /// Whether the last answer was written.
     private var isEnding = false
     private var context: ChannelHandlerContext?
@@ -180,9 +182,23 @@ final class DoorHandler: ChannelDuplexHandler {
             context.read()
         }
         settleFailure(context)
+        settleInput(context)
     }
 
     // MARK: the ends
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        guard case ChannelEvent.inputClosed = event else { return context.fireUserInboundEventTriggered(event) }
+        isInputClosed = true
+        settleInput(context)
+    }
+
+    /// A client that ends its half when it has asked still gets its answers: what is behind us ends the line when it hears of it.
+    private func settleInput(_ context: ChannelHandlerContext) {
+        guard isInputClosed, held.isEmpty, owed == nil else { return }
+        isInputClosed = false
+        context.fireUserInboundEventTriggered(ChannelEvent.inputClosed)
+    }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         failure = error
@@ -236,8 +252,9 @@ final class DoorHandler: ChannelDuplexHandler {
     }
 
     private func write(_ answer: DoorRoute.Answer, _ context: ChannelHandlerContext) {
-        guard let owed else { return }
+        guard var owed else { return }
         self.owed = nil
+        if isInputClosed, held.isEmpty { owed.keepsAlive = false }
         hall.counters.countRequest(owed.endpoint, method: owed.method.rawValue, status: Int(answer.status.code))
         var head = HTTPResponseHead(version: .http1_1, status: answer.status, headers: answer.headers)
         for (name, value) in DefaultHeaders.fields where !head.headers.contains(name: name.rawName) {
@@ -283,7 +300,7 @@ extension HTTPRequestHead {
     var fault: Refusal? {
         let hosts = headers["Host"]
         // RFC 9112, section 3.2: two may lead a proxy and us to different ones.
-        guard hosts.count == 1 || version == .http1_0 && hosts.isEmpty, hosts.allSatisfy({ $0.utf8.allSatisfy(\.isOfHost) }) else {
+        guard hosts.count == 1 || version == .http1_0 && hosts.isEmpty, hosts.allSatisfy(\.isHost) else {
             return Refusal(.badRequest, field: "Host", "A request names its host, once (RFC 9112, section 3.2).")
         }
         // Section 6.1: an HTTP/1.0 client knows of none, and an empty one is no coding.
@@ -295,12 +312,29 @@ extension HTTPRequestHead {
     }
 }
 
+extension String {
+    /// Whether it is a host, with one port at most (RFC 9112, section 3.2; RFC 3986, sections 3.2.2 and 3.2.3).
+    fileprivate var isHost: Bool {
+        var rest = utf8[...]
+        if rest.first == UInt8(ascii: "[") {
+            guard let end = rest.firstIndex(of: UInt8(ascii: "]")) else { return false }
+            guard rest[..<end].dropFirst().allSatisfy({ $0.isOfName || $0 == UInt8(ascii: ":") }) else { return false }
+            rest = rest[end...].dropFirst()
+            guard rest.isEmpty || rest.first == UInt8(ascii: ":") else { return false }
+        }
+        let name = rest.prefix { $0 != UInt8(ascii: ":") }
+        return name.allSatisfy(\.isOfName) && rest[name.endIndex...].dropFirst().allSatisfy(\.isDigit)
+    }
+}
+
 extension UInt8 {
-    /// A byte of a host and its port (RFC 3986, section 3.2.2), without what separates it from anything else.
-    fileprivate var isOfHost: Bool {
+    fileprivate var isDigit: Bool { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(self) }
+
+    /// A byte of a host's name, without what separates it from anything else.
+    fileprivate var isOfName: Bool {
         switch self {
         case UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"): true
-        default: "-._~:[]%!$&'()*+;=".utf8.contains(self)
+        default: "-._~%!$&'()*+;=".utf8.contains(self)
         }
     }
 }

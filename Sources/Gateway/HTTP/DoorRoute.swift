@@ -17,13 +17,14 @@ final class DoorRoute: Sendable {
     let addresses: ClientAddress
     let clock: WallClock
     let counters: Counters
+    let holdings: Holdings
 
     /// Larger bodies are read beside the event loop, which other connections wait for: a hundred messages take it half a millisecond.
     private static let quickBodyBytes = 128 * 1024
 
     init(
         door: any Door, entrance: Entrance, ingest: Ingest, keys: KeyRing, desk: @escaping Gateway.DeskMaker, addresses: ClientAddress,
-        clock: WallClock, counters: Counters
+        clock: WallClock, counters: Counters, holdings: Holdings
     ) {
         self.door = door
         self.entrance = entrance
@@ -33,6 +34,7 @@ final class DoorRoute: Sendable {
         self.addresses = addresses
         self.clock = clock
         self.counters = counters
+        self.holdings = holdings
     }
 
     /// A request whose head was read: who knocks is settled, the body may still be to come.
@@ -95,7 +97,7 @@ final class DoorRoute: Sendable {
                 entrance: entrance, lane: passage?.lane ?? .public, project: passage.flatMap { $0.opensSeveral ? nil : $0.project?.name },
                 parameters: parameters, query: entrance.asks ? QueryText(QueryText.behindQuestionMark(head.uri)).values : [:],
                 contentType: caller.contentType, receivedAt: clock.now())
-            let body = entrance.method == .get ? nil : try reader(of: head, in: asked.lane)
+            let body = entrance.method == .get ? nil : try reader(of: head, in: asked.lane, for: holder(passage, knock))
             return .visit(Visit(caller: caller, asked: asked, body: body))
         } catch {
             return .answer(refused(error, caller))
@@ -112,6 +114,9 @@ final class DoorRoute: Sendable {
     func answer(_ visit: consuming Visit, on loop: any EventLoop, _ done: @escaping @Sendable (Answer) -> Void) {
         let caller = visit.caller
         var asked = visit.asked
+        // What the body holds is held until the answer is made.
+        let holding = visit.body?.holding
+        let done: @Sendable (Answer) -> Void = { answer in withExtendedLifetime(holding) { done(answer) } }
         do throws(Refusal) {
             if let body = visit.body {
                 asked.body = try body.finish()
@@ -156,13 +161,18 @@ final class DoorRoute: Sendable {
         }
     }
 
-    private func reader(of head: HTTPRequestHead, in lane: Lane) throws(Refusal) -> BodyReader {
+    private func holder(_ passage: Passage?, _ knock: Knock) -> Holdings.Holder {
+        passage.map { Holdings.Holder(address: $0.address, key: $0.key) }
+            ?? Holdings.Holder(address: AddressBlock(knock.address), key: nil, isPublic: true)
+    }
+
+    private func reader(of head: HTTPRequestHead, in lane: Lane, for holder: Holdings.Holder) throws(Refusal) -> BodyReader {
         let codings = head.headers["Content-Encoding"]
         guard codings.count <= 1, let encoding = ContentEncoding(header: codings.first) else { throw Refusal(.unsupportedEncoding) }
         return try BodyReader(
-            limit: entrance.bodyLimit(for: lane), encoding: encoding,
+            limit: min(entrance.bodyLimit(for: lane), holdings.largest(isPublic: holder.isPublic)), encoding: encoding,
             // The parser takes digits alone: what is no number to us is a larger one.
-            declared: head.headers.first(name: "Content-Length").map { Int($0) ?? .max })
+            declared: head.headers.first(name: "Content-Length").map { Int($0) ?? .max }, holding: Holding(holdings, for: holder))
     }
 
     /// Reads and answers a question or a large body.

@@ -23,22 +23,26 @@ final class Inflater {
     private let stream: UnsafeMutablePointer<z_stream>
     private let encoding: ContentEncoding
     private let limit: Int
+    private let holding: Holding
     private var isStarted = false
     private var isAtEnd = false
     private(set) var output: [UInt8] = []
 
     /// What one call of zlib may write: larger saves calls, smaller saves stack.
     private static let stepBytes = 32 * 1024
+    /// zlib's own memory: its state and a window of 32 KiB (zlib.h, "memory requirements").
+    private static let ownBytes = 44 * 1024
 
-    init(_ encoding: ContentEncoding, limit: Int) {
+    init(_ encoding: ContentEncoding, limit: Int, holding: Holding) {
         self.encoding = encoding
         self.limit = limit
+        self.holding = holding
         stream = .allocate(capacity: 1)
         stream.initialize(to: z_stream())
     }
 
     deinit {
-        if isStarted { inflateEnd(stream) }
+        end()
         stream.deinitialize(count: 1)
         stream.deallocate()
     }
@@ -70,11 +74,19 @@ final class Inflater {
     /// The whole body, when its last stream is complete.
     func finish() throws(Refusal) -> [UInt8] {
         guard isAtEnd else { throw Self.mismatch }
+        end()
+        _ = holding.resize(to: holding.bytes - Self.ownBytes)
         return output
+    }
+
+    private func end() {
+        if isStarted { inflateEnd(stream) }
+        isStarted = false
     }
 
     /// `deflate` means zlib's wrapping (RFC 1950); many senders leave it off. A wrapped stream begins with 0x?8.
     private func start(firstByte: UInt8) throws(Refusal) {
+        guard holding.resize(to: Self.ownBytes) else { throw BodyReader.noRoom }
         let windowBits: Int32 = encoding == .gzip ? 15 + 16 : firstByte & 0x0F == 8 ? 15 : -15
         guard inflateInit2_(stream, windowBits, ZLIB_VERSION, Int32(MemoryLayout<z_stream>.size)) == Z_OK else {
             throw Refusal(.overloaded)
@@ -84,21 +96,26 @@ final class Inflater {
 
     private func step() throws(Refusal) {
         var status = Z_OK
+        var refusal: Refusal?
         let stream = stream
         withUnsafeTemporaryAllocation(of: UInt8.self, capacity: Self.stepBytes) { buffer in
             stream.pointee.next_out = buffer.baseAddress
             stream.pointee.avail_out = UInt32(Self.stepBytes)
             status = inflate(stream, Z_NO_FLUSH)
             let written = Self.stepBytes - Int(stream.pointee.avail_out)
+            // P-BODY-2: the limit is on what the bytes become, kept while they do.
+            guard output.count + written <= limit else { return refusal = Refusal(.bodyTooLarge) }
+            do throws(Refusal) {
+                try output.makeRoom(for: written, upTo: limit, overhead: Self.ownBytes, in: holding)
+            } catch { return refusal = error }
             output.append(contentsOf: UnsafeBufferPointer(rebasing: buffer[..<written]))
         }
+        if let refusal { throw refusal }
         switch status {
         case Z_STREAM_END: isAtEnd = true
         case Z_OK, Z_BUF_ERROR: break
         default: throw Self.mismatch
         }
-        // P-BODY-2: the limit is on what the bytes become, kept while they do.
-        if output.count > limit { throw Refusal(.bodyTooLarge) }
     }
 
     private static let mismatch = Refusal(.unsupportedEncoding, "The bytes are not what Content-Encoding says.")

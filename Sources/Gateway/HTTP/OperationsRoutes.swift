@@ -10,6 +10,8 @@ struct OperationsRoutes: Sendable {
     let ingest: Ingest
     let counters: Counters
     let draining: Draining
+    let holdings: Holdings
+    let places: Places
 
     static let paths = ["/healthz", "/readyz", "/metrics", ReasonsPage.path]
 
@@ -22,7 +24,9 @@ struct OperationsRoutes: Sendable {
             }
             router.on("/metrics", method: method) { _, _ in
                 Self.text(
-                    counters.prometheusText(pressure: ingest.pressure, scrubbed: ingest.scrubbedByKind),
+                    counters.prometheusText(
+                        pressure: ingest.pressure, scrubbed: ingest.scrubbedByKind, held: (holdings.held, holdings.total),
+                        places: places.counts),
                     type: "text/plain; version=0.0.4; charset=utf-8")
             }
             router.on(RouterPath(ReasonsPage.path), method: method) { _, _ in ReasonsPage.response() }

@@ -83,6 +83,9 @@ package struct FrameDecoder: Sendable {
         return .frame(Frame(isLast: head.isLast, opcode: opcode, mask: mask, payload: payload))
     }
 
+    /// Passes over everything from here on.
+    package mutating func lose() { isLost = true }
+
     private mutating func passOver(_ buffer: inout ByteBuffer) {
         let count = isLost ? buffer.readableBytes : min(broken, buffer.readableBytes)
         buffer.moveReaderIndex(forwardBy: count)

@@ -12,6 +12,8 @@ struct GatewayChannel: ServerChildChannel, HTTPChannelHandler {
         case http(NIOAsyncChannel<HTTPRequestPart, HTTPResponsePart>)
         /// Its handler does the rest on the event loop; no task stays with it.
         case socket
+        /// It got no place and is on its way out.
+        case turnedAway
     }
 
     struct Value: ServerChildChannelValue {
@@ -22,6 +24,7 @@ struct GatewayChannel: ServerChildChannel, HTTPChannelHandler {
     let responder: HTTPChannelHandler.Responder
     let hall: DoorHandler.Hall
     let pace: RequestGuard.Pace
+    let places: Places
     let upgrades: SocketUpgrades
     let reception: SocketReception
 
@@ -37,6 +40,11 @@ struct GatewayChannel: ServerChildChannel, HTTPChannelHandler {
     func setup(channel: any Channel, logger: Logger) -> EventLoopFuture<Value> {
         channel.eventLoop.makeCompletedFuture {
             let pipeline = channel.pipeline.syncOperations
+            guard places.admit(channel) else {
+                hall.counters.count(TurningAway.refusal)
+                try pipeline.addHandler(TurningAway(isPlain: true))
+                return Value(channel: channel, outcome: channel.eventLoop.makeSucceededFuture(.turnedAway))
+            }
             let encoder = HTTPResponseEncoder()
             let decoder = ByteToMessageHandler(
                 HTTPRequestDecoder(leftOverBytesStrategy: .forwardBytes, limitConfiguration: Self.headLimits))
@@ -54,7 +62,7 @@ struct GatewayChannel: ServerChildChannel, HTTPChannelHandler {
         do {
             switch try await value.outcome.get() {
             case .http(let channel): await handleHTTP(asyncChannel: channel, logger: logger)
-            case .socket: break
+            case .socket, .turnedAway: break
             }
         } catch {
             // It ended before its first request did.

@@ -21,6 +21,12 @@ package struct MessageAssembler: Sendable {
 
     package init(maximumBytes: Int, takesBinary: Bool = false) { (self.maximumBytes, self.takesBinary) = (maximumBytes, takesBinary) }
 
+    /// What the message that is coming in holds in memory.
+    package var heldBytes: Int { fragments?.bytes.capacity ?? 0 }
+
+    /// Forgets the message that is coming in.
+    package mutating func forget() { fragments = nil }
+
     package mutating func take(_ frame: Frame) -> Outcome {
         switch frame.opcode {
         case .binary where !takesBinary: return .violation(.binary, "Frames are JSON text.")
@@ -31,14 +37,14 @@ package struct MessageAssembler: Sendable {
             fragments = (frame.opcode, bytes)
             return .nothing
         case .continuation:
-            guard let (opcode, begun) = fragments.take() else { return .violation(.protocolViolation, "There is no message to continue.") }
-            var bytes = begun
-            guard bytes.count + frame.payload.readableBytes <= maximumBytes else {
+            // In place: a copy for each fragment would cost the square of the message.
+            guard var message = fragments.take() else { return .violation(.protocolViolation, "There is no message to continue.") }
+            guard message.bytes.count + frame.payload.readableBytes <= maximumBytes else {
                 return .violation(.frameTooLarge, "A frame may have \(maximumBytes) bytes.")
             }
-            bytes.append(contentsOf: frame.unmasked())
-            if frame.isLast { return whole(opcode, bytes) }
-            fragments = (opcode, bytes)
+            message.bytes.append(contentsOf: frame.unmasked())
+            if frame.isLast { return whole(message.opcode, message.bytes) }
+            fragments = message
             return .nothing
         case .ping: return .ping(frame.unmasked())
         case .pong: return .nothing

@@ -40,6 +40,8 @@ public struct Session: Sendable {
         public var maximumUncommittedBytes = 1024 * 1024
         /// How long a socket may go on once the proof of its user has run out.
         public var tokenGraceMilliseconds: Int64 = 30_000
+        /// How long the acks of what was taken may keep a socket open that is to be closed.
+        public var settleTimeoutMilliseconds: Int64 = 10_000
         /// How long the peer has to answer a close frame.
         public var closeTimeoutMilliseconds: Int64 = 2000
 
@@ -52,12 +54,14 @@ public struct Session: Sendable {
     private enum Phase {
         case helloAwaited(since: Int64)
         case open
+        /// Hears nothing more, and closes when everything it took is acked.
+        case settling(CloseCode, Refusal, since: Int64)
         case closing(CloseCode, since: Int64)
     }
 
     private enum Departure {
         case goodbyeDue(at: Int64, afterMilliseconds: Int64, deadline: Int64)
-        case goodbyeSaid(at: Int64, deadline: Int64)
+        case goodbyeSaid(closeAt: Int64, deadline: Int64)
     }
 
     /// A batch whose ack has not been sent.
@@ -108,7 +112,7 @@ public struct Session: Sendable {
 
     /// - Parameter bytes: the size of the frame, for the bound on what waits.
     mutating func received(_ frame: ClientFrame, bytes: Int, pressure: Double, at now: Moment) -> [SessionAction] {
-        guard !isClosing else { return [] }
+        guard isListening else { return [] }
         lastHeard = now.uptime
         switch frame {
         case .hello(_, let token, let wantsReceipts):
@@ -149,7 +153,7 @@ public struct Session: Sendable {
         guard pending.indices.contains(index) else { return [] }
         pending[index].verdicts = verdicts
         pending[index].receipts = receipts
-        return isClosing ? [] : acks(pressure: pressure)
+        return isClosing ? [] : acks(pressure: pressure) + settled(at: now)
     }
 
     /// Called about once a second.
@@ -159,6 +163,7 @@ public struct Session: Sendable {
             return now.uptime - since >= configuration.closeTimeoutMilliseconds ? [.disconnect] : []
         }
         if let lost { return accessLost(lost, at: now) }
+        if case .settling = phase { return settled(at: now) }
         if departure != nil { return depart(at: now) }
         if case .helloAwaited(let since) = phase, now.uptime - since >= configuration.helloTimeoutMilliseconds {
             return end(
@@ -199,6 +204,19 @@ public struct Session: Sendable {
         return [.send(.error(code: Int(code.rawValue), name: name, refusal: refusal)), .close(code)]
     }
 
+    /// Ends the socket once what it took before is acked, or has had its time.
+    private mutating func settle(with code: CloseCode, _ refusal: Refusal, at now: Moment) -> [SessionAction] {
+        phase = .settling(code, refusal, since: now.uptime)
+        return settled(at: now)
+    }
+
+    private mutating func settled(at now: Moment) -> [SessionAction] {
+        guard case .settling(let code, let refusal, let since) = phase,
+            pending.isEmpty || now.uptime - since >= configuration.settleTimeoutMilliseconds
+        else { return [] }
+        return end(with: code, refusal, at: now)
+    }
+
     /// The peer sent a close frame, or its answer to ours.
     mutating func peerClosed(at now: Moment) -> [SessionAction] {
         guard !isClosing else { return [.disconnect] }
@@ -209,7 +227,7 @@ public struct Session: Sendable {
     /// Sets when this socket says goodbye; until it closes, batches are taken and acked as ever.
     /// - Parameters:
     ///   - goodbyeAt: spread over all sockets, so that they do not come back as one wave.
-    ///   - afterMilliseconds: how long the client should wait before it reconnects.
+    ///   - afterMilliseconds: how much later it closes, which spreads the clients' return.
     ///   - deadline: when it closes even with acks outstanding.
     mutating func drain(goodbyeAt: Int64, afterMilliseconds: Int64, deadline: Int64) {
         guard departure == nil else { return }
@@ -220,6 +238,14 @@ public struct Session: Sendable {
     var isSaturated: Bool { uncommittedBytes >= configuration.maximumUncommittedBytes }
 
     var isClosing: Bool { closeCode != nil }
+
+    /// Whether frames of the peer's still count.
+    var isListening: Bool {
+        switch phase {
+        case .helloAwaited, .open: true
+        case .settling, .closing: false
+        }
+    }
 
     var closeCode: CloseCode? {
         if case .closing(let code, _) = phase { code } else { nil }
@@ -253,7 +279,7 @@ public struct Session: Sendable {
             overCreditsInARow += 1
             let actions = [.book(refusal, events: count)] + acks(pressure: pressure)
             guard overCreditsInARow >= configuration.overCreditBatches else { return actions }
-            return actions + end(with: .rateLimited, refusal, at: now)
+            return actions + settle(with: .rateLimited, refusal, at: now)
         }
         overCreditsInARow = 0
         uncommittedBytes += bytes
@@ -292,9 +318,10 @@ public struct Session: Sendable {
     private mutating func depart(at now: Moment) -> [SessionAction] {
         switch departure {
         case .goodbyeDue(let at, let afterMilliseconds, let deadline) where now.uptime >= at:
-            departure = .goodbyeSaid(at: now.uptime, deadline: deadline)
+            departure = .goodbyeSaid(closeAt: now.uptime + afterMilliseconds, deadline: deadline)
             return [.send(.goodbye(code: Int(CloseCode.draining.rawValue), reason: "draining", afterMilliseconds: afterMilliseconds))]
-        case .goodbyeSaid(let at, let deadline) where now.uptime > at && (pending.isEmpty || now.uptime >= deadline):
+        // P-CLOSE-4: not before the time it was told.
+        case .goodbyeSaid(let closeAt, let deadline) where now.uptime >= closeAt && pending.isEmpty || now.uptime >= deadline:
             phase = .closing(.draining, since: now.uptime)
             return [.close(.draining)]
         default:

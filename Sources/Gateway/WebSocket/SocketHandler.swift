@@ -29,8 +29,16 @@ final class SocketHandler: ChannelDuplexHandler {
     /// The beginning of a frame whose rest is still to come.
     private var begun: ByteBuffer?
     private var messages: MessageAssembler
+    /// What `begun` and `messages` hold, where it is more than a socket has for nothing.
+    private var holding: Holding?
     private var context: ChannelHandlerContext?
     private var isReadHeld = false
+    /// Whether more came than one turn takes: nothing is read until it has been heard.
+    private var hasMore = false
+    /// Whether the peer has ended its half while there was more.
+    private var isInputClosed = false
+    /// Whether answers are gathered and leave with the end of the turn.
+    private var isInTurn = false
     private var hasSentClose = false
 
     init(reception: SocketReception, door: any SocketDoor, entry: Entry) {
@@ -76,17 +84,66 @@ final class SocketHandler: ChannelDuplexHandler {
             begun.writeBuffer(&arrived)
             arrived = begun
         }
-        while let step = frames.next(from: &arrived) { take(step) }
+        if hasMore { begun = arrived } else { take(arrived, context) }
+    }
+
+    /// The next turn of a socket that has more to say.
+    func takeTurn() {
+        guard let context, hasMore else { return }
+        hasMore = false
+        if let arrived = begun.take() { take(arrived, context) }
+        guard !hasMore else { return }
+        if isInputClosed { context.close(promise: nil) } else { goOnReading(context) }
+    }
+
+    /// How many frames a socket may say before others have their turn: a flood of small ones, each answered, would hold up the loop.
+    private static let framesATurn = 64
+
+    private func take(_ bytes: ByteBuffer, _ context: ChannelHandlerContext) {
+        var arrived = bytes
+        var count = 0
+        isInTurn = true
+        while count < Self.framesATurn, let step = frames.next(from: &arrived) {
+            take(step)
+            count += 1
+        }
+        isInTurn = false
+        context.flush()
         // Nothing comes behind a close, however broken (RFC 6455, section 7.1.1).
         if frames.hasEnded { return perform([.disconnect]) }
-        guard arrived.readableBytes > 0 else { return }
-        // What is left of a large read must not hold all of it: an idle socket costs what it has to keep.
-        begun = arrived.readableBytes * 2 < arrived.storageCapacity ? context.channel.allocator.buffer(buffer: arrived) : arrived
+        if count == Self.framesATurn, arrived.readableBytes > 0, self.context != nil {
+            hasMore = true
+            reception.sockets.giveTurn(to: self, on: context.eventLoop)
+        }
+        if arrived.readableBytes > 0 {
+            // What is left of a large read must not hold all of it: an idle socket costs what it has to keep.
+            begun = arrived.readableBytes * 2 < arrived.storageCapacity ? context.channel.allocator.buffer(buffer: arrived) : arrived
+        }
+        hold()
     }
+
+    /// Unfinished frames and messages have a bound in sum (`Holdings`), beside the one that each has. At the bound the socket ends: what it
+    /// was sending has no ack and comes again.
+    private func hold() {
+        let bytes = (begun?.storageCapacity ?? 0) + messages.heldBytes
+        guard bytes > Self.freeBytes, case .access(let access) = entry else { return holding = nil }
+        let holding = holding ?? Holding(reception.holdings, for: Holdings.Holder(access))
+        self.holding = holding
+        // In steps, so that not every read of a large frame asks.
+        guard !holding.resize(to: (bytes / Self.holdingStep + 1) * Self.holdingStep) else { return }
+        frames.lose()
+        messages.forget()
+        (begun, self.holding) = (nil, nil)
+        perform(session.end(with: .overloaded, BodyReader.noRoom, at: now))
+    }
+
+    /// A frame that came in two reads has this much for nothing.
+    private static let freeBytes = 4 * 1024
+    private static let holdingStep = 16 * 1024
 
     private func take(_ step: FrameDecoder.Step) {
         switch step {
-        case .frame(let frame) where !session.isClosing || frame.opcode == .close:
+        case .frame(let frame) where session.isListening || frame.opcode == .close:
             session.heard(at: now)
             switch messages.take(frame) {
             case .nothing: break
@@ -104,7 +161,13 @@ final class SocketHandler: ChannelDuplexHandler {
 
     /// Bytes that wait for the store are bounded by reading no further (Configuration.maximumUncommittedBytes).
     func read(context: ChannelHandlerContext) {
-        if session.isSaturated, !session.isClosing { isReadHeld = true } else { context.read() }
+        if hasMore || session.isSaturated && !session.isClosing { isReadHeld = true } else { context.read() }
+    }
+
+    private func goOnReading(_ context: ChannelHandlerContext) {
+        guard isReadHeld, !hasMore, !session.isSaturated || session.isClosing else { return }
+        isReadHeld = false
+        context.read()
     }
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
@@ -120,7 +183,7 @@ final class SocketHandler: ChannelDuplexHandler {
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
         switch event {
         case is ChannelShouldQuiesceEvent: reception.sockets.drain(self, on: context.eventLoop)
-        case ChannelEvent.inputClosed: context.close(promise: nil)
+        case ChannelEvent.inputClosed: if hasMore { isInputClosed = true } else { context.close(promise: nil) }
         default: context.fireUserInboundEventTriggered(event)
         }
     }
@@ -140,7 +203,7 @@ final class SocketHandler: ChannelDuplexHandler {
 
     private func violated(_ code: CloseCode, _ message: String) {
         let refusal = Refusal(code == .frameTooLarge ? .bodyTooLarge : code == .notUTF8 ? .invalidUTF8 : .badRequest, message)
-        if !session.isClosing { perform([.book(refusal, events: 1)] + session.end(with: code, refusal, at: now)) }
+        if session.isListening { perform([.book(refusal, events: 1)] + session.end(with: code, refusal, at: now)) }
     }
 
     private func peerClosed(_ code: UInt16?) {
@@ -167,7 +230,7 @@ final class SocketHandler: ChannelDuplexHandler {
                 context.close(promise: nil)
             }
         }
-        context.flush()
+        if !isInTurn { context.flush() }
     }
 
     private func prove(_ token: String, on loop: any EventLoop) {
@@ -204,9 +267,7 @@ final class SocketHandler: ChannelDuplexHandler {
         reception.counters.count(answer.verdicts)
         // P-ACK-2: the ack leaves after commit.
         perform(session.committed(batch, answer.verdicts, receipts: answer.receipts, pressure: reception.ingest.pressure, at: now))
-        guard isReadHeld, !session.isSaturated, let context else { return }
-        isReadHeld = false
-        context.read()
+        if let context { goOnReading(context) }
     }
 
     private func book(_ refusal: Refusal, events: Int) {
@@ -224,7 +285,6 @@ final class SocketHandler: ChannelDuplexHandler {
 
     private func pong(_ bytes: [UInt8]) {
         write(.pong, bytes)
-        context?.flush()
     }
 
     private func sendClose(_ code: UInt16?, reason: String) {

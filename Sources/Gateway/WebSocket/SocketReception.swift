@@ -12,6 +12,7 @@ struct SocketReception: Sendable {
     let clock: WallClock
     let counters: Counters
     let sockets: Sockets
+    let holdings: Holdings
     let configuration: Session.Configuration
 
     /// Our subprotocol when it is offered. A page that offers only others gets its first one echoed, or its browser
@@ -28,6 +29,8 @@ struct SocketReception: Sendable {
         // Grows with what comes and shrinks again: a fixed large buffer costs as much memory as it has bytes, for each idle socket.
         try channel.syncOptions?.setOption(
             .recvAllocator, value: AdaptiveRecvByteBufferAllocator(minimum: 512, initial: 2048, maximum: 256 * 1024))
+        // One read a tick: the other connections of the loop come in between.
+        try channel.syncOptions?.setOption(.maxMessagesPerRead, value: 1)
         try channel.pipeline.syncOperations.addHandler(
             SocketHandler(reception: self, door: door, entry: entry(head, door: door, channel: channel)))
     }

@@ -13,6 +13,7 @@ struct SocketUpgrades: Sendable {
     let doors: [any SocketDoor]
     let addresses: ClientAddress
     let gate: ConnectionGate
+    let places: Places
     let draining: Draining
 
     /// Carries the ground of a refusal to the router. Whatever a client sends under this name is dropped.
@@ -37,7 +38,8 @@ struct SocketUpgrades: Sendable {
         guard isWellFormed(head) else { return demote(&head, .version) }
         guard !draining.hasBegun else { return demote(&head, .draining) }
         let client = addresses.resolve(peer: channel.remoteAddress?.ipAddress ?? "unknown", forwarded: head.headers["X-Forwarded-For"])
-        guard gate.wait(for: AddressBlock(client), at: .now()) == nil else { return demote(&head, .flood) }
+        let address = AddressBlock(client)
+        guard gate.wait(for: address, at: .now()) == nil, places.admitSocket(on: channel, of: address) else { return demote(&head, .flood) }
     }
 
     /// RFC 6455, section 4.2.1.
@@ -73,7 +75,7 @@ struct SocketUpgrades: Sendable {
     static func answer(to request: Request, subprotocol: String) -> Response {
         switch request.headers[HTTPField.Name(refusalHeader)!].flatMap(Ground.init) {
         case .flood:
-            return Refusal(.rateLimited, "Too many new sockets from this address.", retryAfterMilliseconds: 5000).response()
+            return Refusal(.rateLimited, "Too many sockets from this address.", retryAfterMilliseconds: 5000).response()
         case .draining:
             return Refusal(.draining).response()
         case .late:

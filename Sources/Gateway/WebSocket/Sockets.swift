@@ -7,6 +7,9 @@ final class Sockets: Sendable {
     /// The sockets of one loop; touched on that loop only.
     private final class Floor {
         var handlers: [ObjectIdentifier: SocketHandler] = [:]
+        /// Those that have more to say than one turn takes, in their order.
+        var waiting: CircularBuffer<SocketHandler> = []
+        var areTurnsDue = false
         var sweep: RepeatedTask?
         var isDraining = false
     }
@@ -60,6 +63,31 @@ final class Sockets: Sendable {
         }
     }
 
+    /// How long sockets that have more to say take turns before the loop looks after all others, and how long it then has at least.
+    private static let turnsMilliseconds: Int64 = 2
+    private static let turnPause = TimeAmount.milliseconds(1)
+
+    /// Gives a socket that has more to say its next turn, once the others have had theirs: what came on other connections, and the turns
+    /// of those that wait already. One task a loop, for tasks that set up tasks would keep the loop from its connections.
+    func giveTurn(to handler: SocketHandler, on loop: any EventLoop) {
+        guard let floor = state.withLock({ $0.floors[ObjectIdentifier(loop)] })?.value else { return }
+        floor.waiting.append(handler)
+        scheduleTurns(of: floor, on: loop)
+    }
+
+    private func scheduleTurns(of floor: Floor, on loop: any EventLoop) {
+        guard !floor.areTurnsDue, !floor.waiting.isEmpty else { return }
+        floor.areTurnsDue = true
+        let bound = NIOLoopBound(floor, eventLoop: loop)
+        loop.scheduleTask(in: Self.turnPause) { [self] in
+            let floor = bound.value
+            let end = Self.uptime + Self.turnsMilliseconds
+            repeat { floor.waiting.popFirst()?.takeTurn() } while !floor.waiting.isEmpty && Self.uptime < end
+            floor.areTurnsDue = false
+            scheduleTurns(of: floor, on: loop)
+        }
+    }
+
     /// P-DRAIN-2: goodbyes go out in waves over the first half of the time there is; the second half is for acks.
     func drain(_ handler: SocketHandler, on loop: any EventLoop) {
         let now = Self.uptime
@@ -69,10 +97,13 @@ final class Sockets: Sendable {
             return (state.floors[ObjectIdentifier(loop)], state.open, began)
         }
         let spread = min(drainMilliseconds / 2, Int64(open) * Self.goodbyeSpacing)
+        let goodbyeAt = now + Int64.random(in: 0...max(0, spread))
+        let deadline = began + drainMilliseconds * 9 / 10
         handler.drain(
-            goodbyeAt: now + Int64.random(in: 0...max(0, spread)),
-            afterMilliseconds: Int64.random(in: 0...min(Self.maximumReturnDelay, Int64(open) * 10)),
-            deadline: began + drainMilliseconds * 9 / 10)
+            goodbyeAt: goodbyeAt,
+            // Its close comes that much later, and the time there is ends it in any case.
+            afterMilliseconds: Int64.random(in: 0...max(0, min(Self.maximumReturnDelay, Int64(open) * 10, deadline - goodbyeAt))),
+            deadline: deadline)
         guard let floor = bound?.value, !floor.isDraining else { return }
         floor.isDraining = true
         startSweep(of: floor, every: Self.drainSweepInterval, on: loop)

@@ -11,7 +11,7 @@ struct Serve: AsyncParsableCommand {
         discussion: """
             Every option is also an environment variable (PARLEY_LISTEN, PARLEY_TRUSTED_PROXIES, …) and a key in the file \
             that --config names, a JSON object: listen, data, demo, publicUrl, trustedProxies, maximumConnections, \
-            queuedEvents, drainSeconds, logLevel, json. Flags win over the environment, that over the file.
+            connectionsPerAddress, heldMegabytes, queuedEvents, drainSeconds, logLevel, json. Flags win over the environment, that over the file.
             """)
 
     @Option(help: ArgumentHelp("The address to listen on (PARLEY_LISTEN; default: 127.0.0.1:8787).", valueName: "host:port"))
@@ -31,6 +31,15 @@ struct Serve: AsyncParsableCommand {
     var trustedProxies: [String] = []
     @Option(help: ArgumentHelp("Connections open at once (PARLEY_MAXIMUM_CONNECTIONS; default: 10000).", valueName: "count"))
     var maximumConnections: Int?
+    @Option(
+        help: ArgumentHelp(
+            "Of them, from one address; a proxy is one unless it is trusted (PARLEY_CONNECTIONS_PER_ADDRESS; default: 1000).",
+            valueName: "count"))
+    var connectionsPerAddress: Int?
+    @Option(
+        help: ArgumentHelp(
+            "Memory for bodies and messages on their way, all together (PARLEY_HELD_MEGABYTES; default: 160).", valueName: "megabytes"))
+    var heldMegabytes: Int?
     @Option(help: ArgumentHelp("Events that may wait for the store (PARLEY_QUEUED_EVENTS; default: 20000).", valueName: "count"))
     var queuedEvents: Int?
     @Option(
@@ -76,6 +85,8 @@ struct Serve: AsyncParsableCommand {
         flags[.publicUrl] = publicUrl.map { .string($0) }
         flags[.trustedProxies] = trustedProxies.isEmpty ? nil : .stringArray(trustedProxies)
         flags[.maximumConnections] = maximumConnections.map { .int($0) }
+        flags[.connectionsPerAddress] = connectionsPerAddress.map { .int($0) }
+        flags[.heldMegabytes] = heldMegabytes.map { .int($0) }
         flags[.queuedEvents] = queuedEvents.map { .int($0) }
         flags[.drainSeconds] = drainSeconds.map { .int($0) }
         flags[.logLevel] = logLevel.map { .string($0) }
