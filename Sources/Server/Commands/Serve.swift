@@ -50,6 +50,8 @@ struct Serve: AsyncParsableCommand {
         let logger = Logger(label: "parley")
 
         let clock = WallClock.system
+        let lease = try configuration.data.serve()
+        defer { lease.end() }
         let store = try Assembly.openStore(in: configuration.data, clock: clock, logger: logger)
         defer { try? store.close() }
         let demo = configuration.demo ? try await Demo.open(in: configuration.data, store: store, now: clock.now()) : nil
