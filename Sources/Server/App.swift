@@ -16,7 +16,8 @@ struct Parley: AsyncParsableCommand {
         version: version,
         subcommands: [
             Serve.self, ProjectCommand.self, KeyCommand.self, IdentityCommand.self, ThreadCommand.self, ExportCommand.self, Tail.self,
-            Doctor.self, QuarantineCommand.self, ReviewCommand.self, BackupCommand.self, RestoreCommand.self,
+            Doctor.self, QuarantineCommand.self, ReviewCommand.self, AuditCommand.self,
+            BackupCommand.self, RestoreCommand.self,
         ])
 
     /// Usage mistakes end with 64 (sysexits.h, EX_USAGE) and the usage; what goes wrong later with 1 and one sentence.

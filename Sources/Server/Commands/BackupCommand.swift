@@ -34,6 +34,14 @@ struct BackupCommand: AsyncParsableCommand {
                 if done == total { Console.progress("Looking it over…") }
             }
         }
+        // An older database must not be migrated by its backup.
+        if manifest.schema == Assembly.databaseSchema {
+            try await folder.withStore { store in
+                try await store.note("backup") {
+                    $0.field("events", manifest.counts["event"] ?? 0); $0.field("withSealingKey", manifest.hasSealingKey)
+                }
+            }
+        }
         try tell(manifest, "Backed up to \(backup.path)")
         guard !manifest.hasSealingKey, !data.json else { return }
         if folder.hasSealingKeyFile {
@@ -78,7 +86,12 @@ struct RestoreCommand: AsyncParsableCommand {
             manifest = try Backup(path: backup).restore(to: folder) { done, total in Console.progress("\(done >> 20) of \(total >> 20) MB…")
             }
         }
-        try await folder.withStore { store in try await store.endAllSessions() }
+        try await folder.withStore { store in
+            try await store.endAllSessions()
+            try await store.note("restore") {
+                $0.field("madeAt", manifest.madeAt); $0.field("events", manifest.counts["event"] ?? 0)
+            }
+        }
         if data.json { return try Console.json { $0.object(manifest.write) } }
         try Console.line("Restored to \(folder.path): \(manifest.summary), as of \(manifest.madeAt).")
         if !manifest.hasSealingKey {

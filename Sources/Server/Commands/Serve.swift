@@ -85,7 +85,7 @@ struct Serve: AsyncParsableCommand {
     }
 
     private func greet(
-        _ configuration: ServerConfiguration, port: Int, demo: Demo?, store: some ControlStore & MemberStore, clock: WallClock
+        _ configuration: ServerConfiguration, port: Int, demo: Demo?, store: some ControlStore & MemberStore & ReviewStore, clock: WallClock
     ) async throws {
         var listen = configuration.listen
         listen.port = port
