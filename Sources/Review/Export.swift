@@ -12,6 +12,8 @@ extension Review {
         let (project, reader) = try await entry(of: request, query)
         let format: Export.Format = try query.choice("format", of: Export.Format.allCases) ?? .jsonl
         let filter = try ThreadFilter(query, viewer: reader.member)
+        // What left the house is out of an erasure's reach.
+        try await note(reader, "export", in: project) { $0.field("format", format.rawValue) }
         return try await Export(store: store, project: project, filter: filter, format: format, now: clock.now()).response(logger: logger)
     }
 }

@@ -4,6 +4,8 @@ import Events
 /// The entrance: one command a file in `Commands`, the rooms wired in `Assembly.swift`.
 @main
 struct Parley: AsyncParsableCommand {
+    static let version = "0.1.0"
+
     static let configuration = CommandConfiguration(
         commandName: "parley",
         abstract: "Records the chats people have with chatbots, and ties every message to the runs behind it.",
@@ -11,11 +13,11 @@ struct Parley: AsyncParsableCommand {
             Every command works on a data folder (--data, or PARLEY_DATA), also while a server is running on it.
             Begin with `parley serve --demo`, or with `parley project create NAME --origin https://shop.example`.
             """,
-        version: "0.1.0",
+        version: version,
         subcommands: [
             Serve.self, ProjectCommand.self, KeyCommand.self, IdentityCommand.self, ThreadCommand.self, ExportCommand.self, Tail.self,
-            Doctor.self,
-            QuarantineCommand.self, ReviewCommand.self,
+            Doctor.self, QuarantineCommand.self, ReviewCommand.self, AuditCommand.self,
+            BackupCommand.self, RestoreCommand.self,
         ])
 
     /// Usage mistakes end with 64 (sysexits.h, EX_USAGE) and the usage; what goes wrong later with 1 and one sentence.

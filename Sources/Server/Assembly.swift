@@ -29,6 +29,8 @@ protocol EmbeddedStore: Store {
     func runUpkeep() async throws
     /// Looks for damage and says what it finds.
     func examine() async throws -> [(check: String, isFine: Bool, detail: String)]
+    /// Ends what the review page's sign-ins have opened.
+    func endAllSessions() async throws
     func close() throws
 }
 
@@ -52,6 +54,28 @@ struct Assembly: Sendable {
         do {
             return try SQLiteStore(directory: folder.path, configuration: configuration, clock: clock, logger: logger)
         } catch let failure as SQLiteStore.OpenFailure {
+            throw Complaint(failure.description)
+        }
+    }
+
+    // The database's file, for backups.
+    static var databaseName: String { SQLiteStore.fileName }
+    static var databaseSideNames: [String] { SQLiteStore.sideFileNames }
+    static var databaseSchema: Int { SQLiteStore.schema }
+
+    static func copyDatabase(of folder: DataFolder, to target: String, onStep: (_ done: Int64, _ total: Int64) throws -> Void) throws {
+        do {
+            try SQLiteStore.copy(directory: folder.path, to: target, onStep: onStep)
+        } catch let failure as SQLiteStore.FileFailure {
+            throw Complaint(failure.description)
+        }
+    }
+
+    static func contents(ofDatabase file: String, isThorough: Bool) throws -> Backup.Contents {
+        do {
+            let contents = try SQLiteStore.contents(ofFile: file, isThorough: isThorough)
+            return Backup.Contents(schema: contents.schema, counts: contents.counts)
+        } catch let failure as SQLiteStore.FileFailure {
             throw Complaint(failure.description)
         }
     }

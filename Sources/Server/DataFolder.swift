@@ -34,18 +34,44 @@ struct DataFolder: Sendable {
 
     /// Where the server that runs here, or ran here last, listens; a default for links and checks, nothing more.
     private var servingFile: String { path + "/serving.json" }
-    var demoFile: String { path + "/demo.json" }
+    static let demoName = "demo.json"
+    static let sealingKeyName = "sealing.key"
+    var demoFile: String { path + "/" + Self.demoName }
+    private var sealingKeyFile: String { path + "/" + Self.sealingKeyName }
 
     /// Whether there is a database: a mistyped folder must not become a new, empty one.
     var exists: Bool { FileManager.default.fileExists(atPath: path + "/parley.sqlite") }
 
-    /// Opens the store for one command's work.
-    /// - Parameter creating: whether a folder that is not there is made.
-    func withStore<Result>(creating: Bool = false, _ work: (any EmbeddedStore) async throws -> Result) async throws -> Result {
-        guard creating || exists else {
+    func requireData() throws {
+        guard exists else {
             throw Complaint(
                 "There is no Parley data in \(path): name its folder with --data, or begin with `parley project create` or `parley serve`.")
         }
+    }
+
+    /// Makes the folder, where it is not there, for its owner alone.
+    func make() throws {
+        do {
+            try FileManager.default.createDirectory(
+                atPath: path, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
+        } catch {
+            throw Complaint("The data folder \(path) can't be made: choose another with --data, or mend its rights.")
+        }
+    }
+
+    /// A server's claim on the folder: several may work on it, but not beside a restore.
+    func serve() throws -> Lease {
+        try make()
+        guard let lease = try Lease(of: path, isShared: true) else {
+            throw Complaint("\(path) is being restored: start again when that is done.")
+        }
+        return lease
+    }
+
+    /// Opens the store for one command's work.
+    /// - Parameter creating: whether a folder that is not there is made.
+    func withStore<Result>(creating: Bool = false, _ work: (any EmbeddedStore) async throws -> Result) async throws -> Result {
+        if !creating { try requireData() }
         var logger = Logger(label: "parley") { StreamLogHandler.standardError(label: $0) }
         logger.logLevel = .error
         let store = try Assembly.openStore(in: self, logger: logger)
@@ -73,13 +99,13 @@ struct DataFolder: Sendable {
     /// The key that other keys' texts are sealed with: out of the environment (`PARLEY_SEALING_KEY`, 64 hex digits), else of a file
     /// beside the database, which is made the first time. Whoever copies the database alone can't open what is sealed in it.
     func sealer() throws -> Sealer {
-        if let text = ProcessInfo.processInfo.environment["PARLEY_SEALING_KEY"], !text.isEmpty {
+        if Self.hasSealingKeyInEnvironment, let text = ProcessInfo.processInfo.environment["PARLEY_SEALING_KEY"] {
             guard let key = Self.bytes(ofHex: text), let sealer = Sealer(key: key) else {
                 throw Complaint("PARLEY_SEALING_KEY must be 64 hex digits, as `openssl rand -hex 32` prints them.")
             }
             return sealer
         }
-        let file = path + "/sealing.key"
+        let file = sealingKeyFile
         if let data = FileManager.default.contents(atPath: file) {
             let text = String(decoding: data, as: UTF8.self).filter { !$0.isWhitespace }
             guard let key = Self.bytes(ofHex: text), let sealer = Sealer(key: key) else {
@@ -94,6 +120,9 @@ struct DataFolder: Sendable {
         guard let sealer = Sealer(key: key) else { throw Complaint("No sealing key could be made.") }
         return sealer
     }
+
+    var hasSealingKeyFile: Bool { FileManager.default.fileExists(atPath: sealingKeyFile) }
+    static var hasSealingKeyInEnvironment: Bool { ProcessInfo.processInfo.environment["PARLEY_SEALING_KEY"].map { !$0.isEmpty } ?? false }
 
     private static func bytes(ofHex text: String) -> [UInt8]? {
         let digits = Array(text.utf8)

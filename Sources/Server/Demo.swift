@@ -1,3 +1,4 @@
+import Conversations
 import Events
 import Keys
 
@@ -17,7 +18,7 @@ struct Demo {
     var secretKey: String
 
     /// The demo's keys out of its file, if they still work; else new ones, and the project where it is missing.
-    static func open(in folder: DataFolder, store: some ControlStore, now: Timestamp) async throws -> Demo {
+    static func open(in folder: DataFolder, store: some ControlStore & ReviewStore, now: Timestamp) async throws -> Demo {
         let project: Project
         if let found = try await store.projects().first(where: { $0.name == name }) {
             project = found
@@ -26,6 +27,7 @@ struct Demo {
             var settings = Project.Settings()
             settings.origins = ["http://127.0.0.1:*", "http://localhost:*"]
             project = try await store.createProject(named: name, settings: settings)
+            try await store.note("project.create", in: project.number, subject: project.id) { $0.field("name", name) }
         }
         let keys = try await ProjectKeys.issue(for: project, label: "demo", in: store, now: now)
         let demo = Demo(publicKey: keys.publicKey, secretKey: keys.secretKey)

@@ -14,7 +14,7 @@ struct ReadDesk: Desk {
     let keys: KeyRing
     let ingest: Ingest
     let schemes: [IDScheme]
-    let store: any ConversationStore
+    let store: any ConversationStore & ReviewStore
     let clock: WallClock
 
     var now: Timestamp { clock.now() }
@@ -23,12 +23,28 @@ struct ReadDesk: Desk {
 
     func project(_ name: String?, creating: Bool) async throws(Refusal) -> Project {
         if let project = passage.project { return project }
-        if let name { return try await keys.project(named: name, creating: creating) }
+        if let name {
+            let wasThere = keys.projects(of: passage).contains { $0.name == name || $0.id == name }
+            let project = try await keys.project(named: name, creating: creating)
+            if !wasThere, creating { try await note("project.create", project, in: project.number) }
+            return project
+        }
         guard let first = keys.projects(of: passage).first else { throw Refusal(.projectRequired, field: "project") }
         return first
     }
 
-    func deleteProject(_ project: Project) async throws(Refusal) { try await keys.delete(project, by: passage) }
+    func deleteProject(_ project: Project) async throws(Refusal) {
+        try await keys.delete(project, by: passage)
+        try await note("project.delete", project)
+    }
+
+    private func note(_ action: String, _ project: Project, in number: ProjectID? = nil) async throws(Refusal) {
+        do {
+            try await store.note(action, by: passage.key.id, in: number, subject: project.id) { $0.field("name", project.name) }
+        } catch {
+            throw Refusal(.storeUnavailable)
+        }
+    }
 
     func write(_ items: [Parcel.Item], to project: Project) async -> [Verdict] {
         guard let access = keys.access(by: passage, in: project) else {

@@ -119,7 +119,7 @@ extension StubStore {
         }
     }
     func note(_ entry: AuditEntry, in project: ProjectID?) async throws { state.withLock { $0.audit.append(entry) } }
-    func audit(in project: ProjectID?, limit: Int, after cursor: String?) async throws -> Page<AuditEntry> {
+    func audit(matching filter: AuditFilter, limit: Int, after cursor: String?) async throws -> Page<AuditEntry> {
         Page(items: state.withLock { $0.audit.reversed() }, next: nil)
     }
 }

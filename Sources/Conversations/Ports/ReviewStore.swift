@@ -108,7 +108,9 @@ public struct AuditEntry: Sendable, Equatable {
     /// Given by the store; ignored when inserted.
     public var id: Int64
     public var at: Timestamp
-    /// The member's name, a key's ID, or `parley` for what happens by itself.
+    /// What it was done in; nil: the installation. Set by the store when read.
+    public var project: ProjectID?
+    /// The member's name, a key's ID, `cli:` and a user of the machine, or `parley` for what happens by itself.
     public var by: String
     /// `project.update`, `key.revoke`, `scores.removed`, …
     public var action: String
@@ -118,6 +120,19 @@ public struct AuditEntry: Sendable, Equatable {
     public init(id: Int64 = 0, at: Timestamp, by: String, action: String, subject: String? = nil, detail: JSONText? = nil) {
         (self.id, self.at, self.by, self.action, self.subject, self.detail) = (id, at, by, action, subject, detail)
     }
+}
+
+/// Which entries of the audit log.
+public struct AuditFilter: Sendable, Equatable {
+    public enum Scope: Sendable, Equatable { case everything, installation, project(ProjectID) }
+
+    public var scope = Scope.everything
+    /// An action, or the word before its dot.
+    public var action: String?
+    public var by: String?
+    public var from: Timestamp?
+    public var to: Timestamp?
+    public init() {}
 }
 
 /// Things in quarantine for one cause.
@@ -185,6 +200,15 @@ public protocol ReviewStore: Sendable {
     func quarantineGroups(in project: ProjectID) async throws -> [QuarantineGroup]
 
     func note(_ entry: AuditEntry, in project: ProjectID?) async throws
+    /// Newest first.
+    func audit(matching filter: AuditFilter, limit: Int, after cursor: String?) async throws -> Page<AuditEntry>
+}
+
+extension ReviewStore {
     /// Newest first; of a project, or (nil) of the installation.
-    func audit(in project: ProjectID?, limit: Int, after cursor: String?) async throws -> Page<AuditEntry>
+    public func audit(in project: ProjectID?, limit: Int, after cursor: String?) async throws -> Page<AuditEntry> {
+        var filter = AuditFilter()
+        filter.scope = project.map { .project($0) } ?? .installation
+        return try await audit(matching: filter, limit: limit, after: cursor)
+    }
 }

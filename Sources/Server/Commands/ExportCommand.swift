@@ -39,6 +39,10 @@ struct ExportCommand: AsyncParsableCommand {
             }
             Console.endProgress()
             try file?.finish()
+            // What left the house is out of an erasure's reach.
+            try await store.note("export", in: project.number) {
+                $0.field("format", format.rawValue); $0.field("threads", count)
+            }
             if data.json, let output {
                 try Console.json { json in
                     json.object {

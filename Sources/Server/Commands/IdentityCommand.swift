@@ -128,6 +128,7 @@ struct IdentityCommand: AsyncParsableCommand {
                 }
                 project.settings.identityKeys.removeAll { $0.id == id }
                 try await store.update(project)
+                try await store.note("identity.revoke", in: project.number, subject: id)
                 if data.json { try Console.json { $0.object { $0.field("revoked", id) } } } else { try Console.line("\(id) is revoked.") }
             }
         }
@@ -187,6 +188,7 @@ struct IdentityCommand: AsyncParsableCommand {
             }
             project.settings.identityKeys.append(key)
             try await store.update(project)
+            try await store.note("identity.add", in: project.number, subject: id) { $0.field("algorithm", algorithm.rawValue) }
         }
         return key
     }

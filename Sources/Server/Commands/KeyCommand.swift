@@ -39,6 +39,9 @@ struct KeyCommand: AsyncParsableCommand {
                 let (text, record) = KeyRecord.issue(
                     lane, scope: scope, project: project?.number, label: label, expiresAt: expiresAt, at: now)
                 try await store.insert(record)
+                try await store.note("key.create", in: project?.number, subject: record.id) {
+                    $0.field("lane", lane.rawValue); $0.field("scope", scope.rawValue)
+                }
                 if data.json {
                     try Console.json { json in
                         json.object { json in
@@ -108,6 +111,7 @@ struct KeyCommand: AsyncParsableCommand {
                     throw Complaint("There is no such key in \(data.folder.path): see `parley key list`.")
                 }
                 let wasLive = try await store.revokeKey(record.id, at: now)
+                if wasLive { try await store.note("key.revoke", in: record.project, subject: record.id) }
                 if data.json {
                     try Console.json { json in
                         json.object {

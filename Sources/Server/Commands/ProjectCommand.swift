@@ -110,6 +110,7 @@ struct ProjectCommand: AsyncParsableCommand {
                         "There is a project \(name) already: choose another name, or change that one with `parley project set`.")
                 }
                 let keys = try await ProjectKeys.issue(for: project, in: store, now: WallClock.system.now())
+                try await store.note("project.create", in: project.number, subject: project.id) { $0.field("name", project.name) }
                 if data.json {
                     try Console.json { json in
                         json.object { json in
@@ -196,6 +197,7 @@ struct ProjectCommand: AsyncParsableCommand {
                     throw Complaint("This would take \(project.name) away with all its conversations and keys. Say --yes to do it.")
                 }
                 try await store.deleteProject(project.number)
+                try await store.note("project.delete", subject: project.id) { $0.field("name", project.name) }
                 if data.json {
                     try Console.json { $0.object { $0.field("deleted", project.name) } }
                 } else {
@@ -232,6 +234,7 @@ struct ProjectCommand: AsyncParsableCommand {
                 try settings.apply(to: &project.settings)
                 try await store.update(project)
                 let changed = project
+                try await store.note("project.change", in: changed.number, subject: changed.id) { $0.members(of: changed) }
                 if data.json { try Console.json { $0.project(changed) } } else { try ProjectCommand.show(changed) }
             }
         }
@@ -302,22 +305,22 @@ extension Double {
 }
 
 extension JSONWriter {
-    fileprivate mutating func project(_ project: Project) {
+    fileprivate mutating func project(_ project: Project) { object { $0.members(of: project) } }
+
+    fileprivate mutating func members(of project: Project) {
         let settings = project.settings
-        object { json in
-            json.field("id", project.id)
-            json.field("name", project.name)
-            json.field("origins", settings.origins)
-            json.field("allowMissingOrigin", settings.allowsMissingOrigin)
-            json.field("allowNullOrigin", settings.allowsNullOrigin)
-            json.members(of: settings.quotas)
-            json.field("inactiveAfterSeconds", settings.inactiveAfterSeconds)
-            json.field("scoring", settings.scoring.rawValue)
-            json.field(orNull: "retentionDays", settings.retentionDays.map(Int64.init))
-            json.key("checks")
-            json.object { for name in Project.Checks.Name.allCases { $0.field(name.rawValue, settings.checks[name].rawValue) } }
-            json.key("scrubbing")
-            json.array(settings.scrubbing) { $0.value($1) }
-        }
+        field("id", project.id)
+        field("name", project.name)
+        field("origins", settings.origins)
+        field("allowMissingOrigin", settings.allowsMissingOrigin)
+        field("allowNullOrigin", settings.allowsNullOrigin)
+        members(of: settings.quotas)
+        field("inactiveAfterSeconds", settings.inactiveAfterSeconds)
+        field("scoring", settings.scoring.rawValue)
+        field(orNull: "retentionDays", settings.retentionDays.map(Int64.init))
+        key("checks")
+        object { for name in Project.Checks.Name.allCases { $0.field(name.rawValue, settings.checks[name].rawValue) } }
+        key("scrubbing")
+        array(settings.scrubbing) { $0.value($1) }
     }
 }

@@ -112,6 +112,13 @@ struct QuarantineCommand: AsyncParsableCommand {
                     group.cancelAll()
                 }
                 Console.endProgress()
+                let counts = tally
+                try await store.note("quarantine.replay", in: project.number) { json in
+                    json.field("items", counts.values.reduce(0, +))
+                    json.field("trust", trust)
+                    json.key("verdicts")
+                    json.object { json in for (name, count) in counts.sorted(by: { $0.key < $1.key }) { json.field(name, count) } }
+                }
                 if data.json {
                     try Console.json { json in
                         json.object { json in

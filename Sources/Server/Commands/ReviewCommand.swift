@@ -112,6 +112,7 @@ struct ReviewCommand: AsyncParsableCommand {
                     throw Complaint("There is nobody called \(name.forTerminal()): see `parley review list`.")
                 }
                 _ = try await store.removeMember(member.id)
+                try await store.note("member.remove", subject: member.id) { $0.field("name", member.name) }
                 try Console.line("\(member.name) is gone; what they said of conversations stays.")
             }
         }
@@ -127,24 +128,32 @@ enum ReviewLink {
 
     /// Somebody of that name, made or changed as said.
     static func member(
-        named name: String, role: Member.Role? = nil, projects: [String]? = nil, in store: some MemberStore, now: Timestamp
+        named name: String, role: Member.Role? = nil, projects: [String]? = nil, in store: some MemberStore & ReviewStore, now: Timestamp
     ) async throws -> Member {
         if var member = try await store.members().first(where: { $0.name.lowercased() == name.lowercased() }) {
             guard role != nil || projects != nil else { return member }
             member.role = role ?? member.role
             member.projects = projects ?? member.projects
             try await store.update(member)
+            let changed = member
+            try await store.note("member.change", subject: changed.id) {
+                $0.field("name", changed.name); $0.field("role", changed.role.rawValue)
+            }
             return member
         }
         let member = Member(new: name, role: role ?? (name == admin ? .admin : .reviewer), projects: projects, at: now)
         try await store.insert(member)
+        try await store.note("member.add", subject: member.id) {
+            $0.field("name", member.name); $0.field("role", member.role.rawValue)
+        }
         return member
     }
 
     static func make(
-        for member: Member, at url: String, store: some MemberStore, now: Timestamp
+        for member: Member, at url: String, store: some MemberStore & ReviewStore, now: Timestamp
     ) async throws -> (url: String, expiresAt: Timestamp) {
         let (ticket, expiresAt) = try await SignInLink.make(for: member.id, in: store, now: now)
+        try await store.note("member.link", subject: member.id)
         return (ticket.link(at: url), expiresAt)
     }
 }

@@ -59,6 +59,8 @@ struct Serve: AsyncParsableCommand {
         let logger = Logger(label: "parley")
 
         let clock = WallClock.system
+        let lease = try configuration.data.serve()
+        defer { lease.end() }
         let store = try Assembly.openStore(in: configuration.data, clock: clock, logger: logger)
         defer { try? store.close() }
         let demo = configuration.demo ? try await Demo.open(in: configuration.data, store: store, now: clock.now()) : nil
@@ -94,7 +96,7 @@ struct Serve: AsyncParsableCommand {
     }
 
     private func greet(
-        _ configuration: ServerConfiguration, port: Int, demo: Demo?, store: some ControlStore & MemberStore, clock: WallClock
+        _ configuration: ServerConfiguration, port: Int, demo: Demo?, store: some ControlStore & MemberStore & ReviewStore, clock: WallClock
     ) async throws {
         var listen = configuration.listen
         listen.port = port

@@ -92,10 +92,10 @@ extension SQLiteStore {
         }
     }
 
-    /// All that is a project's, but its events.
+    /// All that is a project's, but its events, and the audit log, which must say what became of it.
     static let projectTables = [
         "run", "run_trace", "message_trace", "vote", "score", "comment", "alias", "thread_tag", "thread", "quarantine", "quarantine_total",
-        "outcome", "person", "source", "saved_view", "seen", "reviewed", "audit", "tombstone", "dirty", "fact", "reply", "figure",
+        "outcome", "person", "source", "saved_view", "seen", "reviewed", "tombstone", "dirty", "fact", "reply", "figure",
         "counted",
     ]
 

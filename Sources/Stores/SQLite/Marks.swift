@@ -112,17 +112,29 @@ extension SQLiteStore {
         try await pool.write { db in try Audit.note(entry, in: project, db: db) }
     }
 
-    public func audit(in project: ProjectID?, limit: Int, after cursor: String?) async throws -> Page<AuditEntry> {
+    public func audit(matching filter: AuditFilter, limit: Int, after cursor: String?) async throws -> Page<AuditEntry> {
         let before = try cursor.map { text in
             guard let number = Int64(text) else { throw ReadFailure.badCursor }
             return number
         }
-        return try await pool.read { db in
+        var project: Int64?
+        if case .project(let wanted) = filter.scope { project = wanted.number }
+        // Both name the parameter, so that it may be given in each.
+        let scope = filter.scope == .everything ? "AND :project IS NULL" : "AND project IS :project"
+        return try await pool.read { [project] db in
             var rows = try Row.fetchAll(
                 db,
                 sql: """
-                    SELECT number, at, by, action, subject, detail FROM audit WHERE project IS ? AND number < ? ORDER BY number DESC LIMIT ?
-                    """, arguments: [project?.number, before ?? .max, limit + 1])
+                    SELECT number, at, by, action, subject, detail, project FROM audit
+                    WHERE number < :before \(scope) AND (:action IS NULL OR action = :action OR substr(action, 1, length(:action) + 1) = :action || '.')
+                        AND (:by IS NULL OR by = :by) AND (:from IS NULL OR at >= :from) AND (:to IS NULL OR at < :to)
+                    ORDER BY number DESC LIMIT :limit
+                    """,
+                arguments: [
+                    "before": before ?? .max, "project": project, "action": filter.action, "by": filter.by,
+                    "from": filter.from?.microseconds,
+                    "to": filter.to?.microseconds, "limit": limit + 1,
+                ])
             var next: String?
             if rows.count > limit {
                 rows.removeLast()
@@ -130,9 +142,11 @@ extension SQLiteStore {
             }
             return Page(
                 items: rows.map { row in
-                    AuditEntry(
+                    var entry = AuditEntry(
                         id: row[0], at: Timestamp(microseconds: row[1]), by: row[2], action: row[3], subject: row[4],
                         detail: (row[5] as String?).map { JSONText(trusted: Array($0.utf8)) })
+                    entry.project = (row[6] as Int64?).map { ProjectID($0) }
+                    return entry
                 }, next: next)
         }
     }
