@@ -5,8 +5,10 @@ extension Counters {
     /// - Parameters:
     ///   - scrubbed: what was taken out of texts, by its kind.
     ///   - held: what `Holdings` holds, and may.
+    ///   - certificateEnds: when the certificate runs out, where there is one.
     func prometheusText(
-        pressure: Double, scrubbed: [String: Int] = [:], held: (bytes: Int, limit: Int) = (0, 0), places: Places.Counts = .init()
+        pressure: Double, scrubbed: [String: Int] = [:], held: (bytes: Int, limit: Int) = (0, 0), places: Places.Counts = .init(),
+        certificateEnds: Int? = nil
     ) -> String {
         let counts = snapshot
         var page = PrometheusPage()
@@ -48,6 +50,10 @@ extension Counters {
         page.sample("parley_held_bytes", [], held.bytes)
         page.family("parley_held_bytes_limit", "gauge", "How many there may be.")
         page.sample("parley_held_bytes_limit", [], held.limit)
+        if let certificateEnds {
+            page.family("parley_tls_certificate_ends_seconds", "gauge", "When the certificate that is shown runs out, in Unix time.")
+            page.sample("parley_tls_certificate_ends_seconds", [], certificateEnds)
+        }
         page.family("parley_ingest_pressure", "gauge", "How full the queue in front of the store is, 0 to 1.")
         page.sample("parley_ingest_pressure", [], pressure)
         return page.text

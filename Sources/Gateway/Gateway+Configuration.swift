@@ -3,6 +3,8 @@ extension Gateway {
     public struct Configuration: Sendable {
         public var host = "127.0.0.1"
         public var port = 8787
+        /// What connections are encrypted with; nil where they are not, or a proxy does it.
+        public var tls: TLSIdentity?
         /// Addresses or blocks (`10.0.0.0/8`, `::1`) whose `X-Forwarded-For` is believed.
         public var trustedProxies: [AddressRange] = []
 

@@ -58,7 +58,9 @@ public struct Gateway: Sendable {
     /// Adds the addresses of sockets and operations. Other rooms add theirs to the same router; the doors' entrances go before all.
     public func routes(into router: Router<GatewayContext>) {
         upgrades.add(to: router)
-        OperationsRoutes(ready: ready, ingest: ingest, counters: counters, draining: draining, holdings: holdings, places: places).add(
+        OperationsRoutes(
+            ready: ready, ingest: ingest, counters: counters, draining: draining, holdings: holdings, places: places, tls: configuration.tls
+        ).add(
             to: router)
     }
 
@@ -68,12 +70,12 @@ public struct Gateway: Sendable {
     public func service(router: Router<GatewayContext>, onRunning: @escaping @Sendable (Int) async -> Void = { _ in }) -> some Service {
         let hall = DoorHandler.Hall(entrances: entrances, counters: counters, date: DateHeader(clock: clock))
         let answering = Answering(base: router.buildResponder(), entrances: hall.entrances, counters: counters, methods: methods)
-        let (upgrades, places) = (upgrades, places)
+        let (upgrades, places, tls) = (upgrades, places, configuration.tls)
         let application = Application(
             responder: answering,
             server: HTTPServerBuilder { responder in
                 GatewayChannel(
-                    responder: responder, hall: hall, pace: pace, places: places, upgrades: upgrades, reception: reception)
+                    responder: responder, tls: tls, hall: hall, pace: pace, places: places, upgrades: upgrades, reception: reception)
             },
             configuration: ApplicationConfiguration(
                 address: .hostname(configuration.host, port: configuration.port),

@@ -90,7 +90,7 @@ extension Review {
     private func cookie(_ value: String, seconds: Int, for request: Request) -> Response {
         var response = Response(status: .noContent, headers: [.cacheControl: "no-store"])
         // Secure as soon as the page itself is: over plain http, on one's own machine, the browser would not keep it.
-        let secure = request.headers[.origin]?.hasPrefix("https://") ?? false
+        let secure = request.head.scheme == "https" || request.headers[.origin]?.hasPrefix("https://") ?? false
         response.setCookie(
             Cookie(name: Self.sessionCookie, value: value, maxAge: seconds, path: "/", secure: secure, httpOnly: true, sameSite: .strict))
         return response

@@ -98,13 +98,20 @@ struct Assembly: Sendable {
     let keys: KeyRing
     let commits: GroupCommit
     let ingest: Ingest
+    let tls: TLSIdentity?
     let clock: WallClock
     let logger: Logger
 
-    /// - Parameter sealer: see `KeyRing`.
-    init(_ configuration: ServerConfiguration, store: any EmbeddedStore, sealer: Sealer?, clock: WallClock = .system, logger: Logger) {
+    /// - Parameters:
+    ///   - sealer: see `KeyRing`.
+    ///   - tls: what connections are encrypted with, if anything.
+    init(
+        _ configuration: ServerConfiguration, store: any EmbeddedStore, sealer: Sealer?, tls: TLSIdentity? = nil,
+        clock: WallClock = .system, logger: Logger
+    ) {
         self.configuration = configuration
         self.store = store
+        self.tls = tls
         self.clock = clock
         self.logger = logger
         keys = KeyRing(store: store, sealer: sealer, clock: clock, logger: logger)
@@ -133,8 +140,9 @@ struct Assembly: Sendable {
             office: ReviewOffice(store: store, ingest: ingest, keys: keys, clock: clock), clock: clock, logger: logger
         ).addRoutes(to: router)
 
+        let watch: [any Service] = tls.map { [$0] } ?? []
         var group = ServiceGroupConfiguration(
-            services: [
+            services: watch + [
                 keys, Upkeep(store: store), NameKeeper(keys: keys, schemes: Self.schemes, logger: logger),
                 Retention(store: store, clock: clock, logger: logger), commits,
                 gateway.service(router: router, onRunning: onRunning),
@@ -159,6 +167,7 @@ struct Assembly: Sendable {
         var gateway = Gateway.Configuration()
         gateway.host = configuration.listen.host
         gateway.port = configuration.listen.port
+        gateway.tls = tls
         gateway.trustedProxies = configuration.trustedProxies
         gateway.maximumConnections = configuration.maximumConnections
         gateway.connectionsPerAddress = configuration.connectionsPerAddress

@@ -17,6 +17,8 @@ import Foundation
 /// | `data` | `--data` | `PARLEY_DATA` | `./parley-data` |
 /// | `demo` | `--demo` | `PARLEY_DEMO` | `false` |
 /// | `publicUrl` | `--public-url` | `PARLEY_PUBLIC_URL` | where it listens |
+/// | `tlsCertificate` | `--tls-certificate` | `PARLEY_TLS_CERTIFICATE` | none: nothing is encrypted |
+/// | `tlsKey` | `--tls-key` | `PARLEY_TLS_KEY` | none |
 /// | `trustedProxies` | `--trusted-proxy`, once each | `PARLEY_TRUSTED_PROXIES`, with commas | none |
 /// | `maximumConnections` | `--maximum-connections` | `PARLEY_MAXIMUM_CONNECTIONS` | `10000` |
 /// | `connectionsPerAddress` | `--connections-per-address` | `PARLEY_CONNECTIONS_PER_ADDRESS` | `1000` |
@@ -38,6 +40,8 @@ struct ServerConfiguration: Sendable {
     var demo = false
     /// The address pages and people use, where a proxy stands in front.
     var publicURL: String?
+    /// Files in PEM, the key without a passphrase; looked at while the server runs, so that a renewed pair is shown by itself.
+    var tls: (certificate: String, key: String)?
     /// Addresses or blocks whose X-Forwarded-For is believed.
     var trustedProxies: [AddressRange] = []
     /// Sockets and requests open at once; each costs about 30 kB.
@@ -55,7 +59,8 @@ struct ServerConfiguration: Sendable {
     var json = false
 
     enum Key: String, CaseIterable {
-        case listen, data, demo, publicUrl, trustedProxies, maximumConnections, connectionsPerAddress, heldMegabytes, queuedEvents,
+        case listen, data, demo, publicUrl, tlsCertificate, tlsKey, trustedProxies, maximumConnections, connectionsPerAddress,
+            heldMegabytes, queuedEvents,
             drainSeconds, logLevel, json
     }
 }
@@ -79,8 +84,8 @@ struct ListenAddress: Sendable, Equatable {
 
     var text: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
 
-    /// The address a browser on this machine can open.
-    var url: String { ["0.0.0.0": "http://127.0.0.1:\(port)", "::": "http://[::1]:\(port)"][host] ?? "http://\(text)" }
+    /// The address a browser on this machine can open, without what stands before `://`.
+    var reachable: String { ["0.0.0.0": "127.0.0.1:\(port)", "::": "[::1]:\(port)"][host] ?? text }
 }
 
 extension ServerConfiguration {
@@ -122,6 +127,14 @@ extension ServerConfiguration {
                 throw Complaint("The public URL begins with http:// or https://, but this is \(url.forTerminal()).")
             }
             configuration.publicURL = url.hasSuffix("/") ? String(url.dropLast()) : url
+        }
+        let certificate = try await value(.tlsCertificate, "text") { try await reader.fetchString(forKey: $0) }
+        let key = try await value(.tlsKey, "text") { try await reader.fetchString(forKey: $0) }
+        switch (certificate, key) {
+        case (nil, nil): break
+        case (let certificate?, let key?): configuration.tls = (certificate, key)
+        case (_?, nil): throw Complaint("A certificate goes with its key: name the key's file with --tls-key.")
+        case (nil, _?): throw Complaint("A key goes with its certificate: name the certificate's file with --tls-certificate.")
         }
         if let proxies = try await value(.trustedProxies, "a list of texts", { try await reader.fetchStringArray(forKey: $0) }) {
             configuration.trustedProxies = try proxies.map { text in

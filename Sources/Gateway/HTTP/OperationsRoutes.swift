@@ -12,6 +12,7 @@ struct OperationsRoutes: Sendable {
     let draining: Draining
     let holdings: Holdings
     let places: Places
+    let tls: TLSIdentity?
 
     static let paths = ["/healthz", "/readyz", "/metrics", ReasonsPage.path]
 
@@ -26,7 +27,7 @@ struct OperationsRoutes: Sendable {
                 Self.text(
                     counters.prometheusText(
                         pressure: ingest.pressure, scrubbed: ingest.scrubbedByKind, held: (holdings.held, holdings.total),
-                        places: places.counts),
+                        places: places.counts, certificateEnds: tls?.notAfter),
                     type: "text/plain; version=0.0.4; charset=utf-8")
             }
             router.on(RouterPath(ReasonsPage.path), method: method) { _, _ in ReasonsPage.response() }

@@ -5,6 +5,7 @@ import NIOCore
 import NIOHTTP1
 import NIOHTTPTypes
 import NIOHTTPTypesHTTP1
+import NIOSSL
 
 /// One accepted connection: HTTP for the doors and the router, or a socket once it has upgraded.
 struct GatewayChannel: ServerChildChannel, HTTPChannelHandler {
@@ -22,6 +23,7 @@ struct GatewayChannel: ServerChildChannel, HTTPChannelHandler {
     }
 
     let responder: HTTPChannelHandler.Responder
+    let tls: TLSIdentity?
     let hall: DoorHandler.Hall
     let pace: RequestGuard.Pace
     let places: Places
@@ -42,9 +44,10 @@ struct GatewayChannel: ServerChildChannel, HTTPChannelHandler {
             let pipeline = channel.pipeline.syncOperations
             guard places.admit(channel) else {
                 hall.counters.count(TurningAway.refusal)
-                try pipeline.addHandler(TurningAway(isPlain: true))
+                try pipeline.addHandler(TurningAway(isPlain: tls == nil))
                 return Value(channel: channel, outcome: channel.eventLoop.makeSucceededFuture(.turnedAway))
             }
+            if let tls { try pipeline.addHandler(NIOSSLServerHandler(context: tls.context)) }
             let encoder = HTTPResponseEncoder()
             let decoder = ByteToMessageHandler(
                 HTTPRequestDecoder(leftOverBytesStrategy: .forwardBytes, limitConfiguration: Self.headLimits))
@@ -82,7 +85,7 @@ struct GatewayChannel: ServerChildChannel, HTTPChannelHandler {
 
     private func configureHTTP(_ channel: any Channel) -> EventLoopFuture<Outcome> {
         channel.eventLoop.makeCompletedFuture {
-            try channel.pipeline.syncOperations.addHandlers([DoorHandler(hall: hall), HTTP1ToHTTPServerCodec(secure: false)])
+            try channel.pipeline.syncOperations.addHandlers([DoorHandler(hall: hall), HTTP1ToHTTPServerCodec(secure: tls != nil)])
             return .http(
                 try NIOAsyncChannel(wrappingChannelSynchronously: channel, configuration: .init(isOutboundHalfClosureEnabled: true)))
         }

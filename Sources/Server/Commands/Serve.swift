@@ -2,6 +2,7 @@ import ArgumentParser
 import Configuration
 import Conversations
 import Events
+import Gateway
 import Logging
 
 /// `parley serve`: takes events, answers reads, shows the review page.
@@ -10,7 +11,7 @@ struct Serve: AsyncParsableCommand {
         abstract: "Run the server.",
         discussion: """
             Every option is also an environment variable (PARLEY_LISTEN, PARLEY_TRUSTED_PROXIES, …) and a key in the file \
-            that --config names, a JSON object: listen, data, demo, publicUrl, trustedProxies, maximumConnections, \
+            that --config names, a JSON object: listen, data, demo, publicUrl, tlsCertificate, tlsKey, trustedProxies, maximumConnections, \
             connectionsPerAddress, heldMegabytes, queuedEvents, drainSeconds, logLevel, json. Flags win over the environment, that over the file.
             """)
 
@@ -23,6 +24,13 @@ struct Serve: AsyncParsableCommand {
     var demo = false
     @Option(help: ArgumentHelp("The address pages and people use, where a proxy stands in front (PARLEY_PUBLIC_URL).", valueName: "url"))
     var publicUrl: String?
+    @Option(
+        help: ArgumentHelp(
+            "A file of certificates in PEM, the server's first: encrypts all connections (PARLEY_TLS_CERTIFICATE). Read anew when it changes.",
+            valueName: "file"))
+    var tlsCertificate: String?
+    @Option(help: ArgumentHelp("The file of its key in PEM, without a passphrase (PARLEY_TLS_KEY).", valueName: "file"))
+    var tlsKey: String?
     @Option(
         name: .customLong("trusted-proxy"),
         help: ArgumentHelp(
@@ -58,6 +66,14 @@ struct Serve: AsyncParsableCommand {
         }
         let logger = Logger(label: "parley")
 
+        let tls = try configuration.tls.map { files in
+            do {
+                return try TLSIdentity(certificate: files.certificate, key: files.key, logger: logger)
+            } catch {
+                throw Complaint("\(error)")
+            }
+        }
+
         let clock = WallClock.system
         let lease = try configuration.data.serve()
         defer { lease.end() }
@@ -65,14 +81,15 @@ struct Serve: AsyncParsableCommand {
         defer { try? store.close() }
         let demo = configuration.demo ? try await Demo.open(in: configuration.data, store: store, now: clock.now()) : nil
         do {
-            try await Assembly(configuration, store: store, sealer: try configuration.data.sealer(), clock: clock, logger: logger).serve {
-                port in
-                do {
-                    try await greet(configuration, port: port, demo: demo, store: store, clock: clock)
-                } catch {
-                    logger.warning("the start could not be announced", metadata: ["error": "\(error)"])
+            try await Assembly(configuration, store: store, sealer: try configuration.data.sealer(), tls: tls, clock: clock, logger: logger)
+                .serve {
+                    port in
+                    do {
+                        try await greet(configuration, port: port, demo: demo, store: store, clock: clock)
+                    } catch {
+                        logger.warning("the start could not be announced", metadata: ["error": "\(error)"])
+                    }
                 }
-            }
         } catch {
             throw explained(error, configuration)
         }
@@ -85,6 +102,8 @@ struct Serve: AsyncParsableCommand {
         flags[.demo] = demo ? .bool(true) : nil
         flags[.json] = data.json ? .bool(true) : nil
         flags[.publicUrl] = publicUrl.map { .string($0) }
+        flags[.tlsCertificate] = tlsCertificate.map { .string($0) }
+        flags[.tlsKey] = tlsKey.map { .string($0) }
         flags[.trustedProxies] = trustedProxies.isEmpty ? nil : .stringArray(trustedProxies)
         flags[.maximumConnections] = maximumConnections.map { .int($0) }
         flags[.connectionsPerAddress] = connectionsPerAddress.map { .int($0) }
@@ -100,7 +119,7 @@ struct Serve: AsyncParsableCommand {
     ) async throws {
         var listen = configuration.listen
         listen.port = port
-        let url = configuration.publicURL ?? listen.url
+        let url = configuration.publicURL ?? "\(configuration.tls == nil ? "http" : "https")://\(listen.reachable)"
         try configuration.data.noteServing(at: url)
         var link: String?
         if demo != nil {
