@@ -64,12 +64,13 @@ extension Review {
     @Sendable func eraseUser(_ request: Request, _ parameters: Parameters) async throws -> Response {
         let (project, reader) = try await entry(of: request, Query(request))
         guard reader.member?.role ?? .admin == .admin else { throw Refusal(.roleForbidden, "Erasing takes the role admin.") }
-        let erased = try await store.erase(user: parameters.id, in: project.number)
-        // Counts only: the log must not keep what was erased, the user's ID least of all.
-        try await note(reader, "user.erase", in: project) { $0.members(of: erased) }
+        // The audit log must not keep what was erased, the user's ID least of all.
+        let record = try await ErasureRecord.erase(parameters.id, in: project, by: reader.auditName, store: store, clock: clock)
         return .json { writer in
             writer.key("erased")
-            writer.object { $0.members(of: erased) }
+            writer.object { $0.members(of: record.erased) }
+            writer.key("record")
+            writer.object(record.write)
         }
     }
 }
@@ -99,13 +100,5 @@ extension JSONWriter {
             writer.field("up", user.up)
             writer.field("down", user.down)
         }
-    }
-
-    fileprivate mutating func members(of erased: Erasure) {
-        field("threads", erased.threads)
-        field("messages", erased.messages)
-        field("runs", erased.runs)
-        field("events", erased.events)
-        field("quarantined", erased.quarantined)
     }
 }

@@ -89,10 +89,11 @@ extension Review {
 
     private func cookie(_ value: String, seconds: Int, for request: Request) -> Response {
         var response = Response(status: .noContent, headers: [.cacheControl: "no-store"])
-        // Secure as soon as the page itself is: over plain http, on one's own machine, the browser would not keep it.
-        let secure = request.head.scheme == "https" || request.headers[.origin]?.hasPrefix("https://") ?? false
+        // Secure where the installation's address is, whatever a request says or leaves out, or the page itself: over plain http, on one's
+        // own machine, the browser would not keep it.
+        let isSecure = isServedOverHTTPS() || request.head.scheme == "https" || request.headers[.origin]?.hasPrefix("https://") ?? false
         response.setCookie(
-            Cookie(name: Self.sessionCookie, value: value, maxAge: seconds, path: "/", secure: secure, httpOnly: true, sameSite: .strict))
+            Cookie(name: Self.sessionCookie, value: value, maxAge: seconds, path: "/", secure: isSecure, httpOnly: true, sameSite: .strict))
         return response
     }
 }

@@ -19,21 +19,25 @@ public struct Review: Sendable {
     let authenticator: any ReadAuthenticator
     let office: any BackOffice
     let clock: WallClock
+    let isServedOverHTTPS: @Sendable () -> Bool
     let newTicket: @Sendable () -> Ticket
     let logger: Logger
     let limiter = SignInLimiter()
     let passwords = PasswordDigest()
     let streams = StreamCount(maximum: Review.maximumStreams)
 
-    /// - Parameter newTicket: makes the secret of a session; handed in so that tests can know it.
+    /// - Parameters:
+    ///   - isServedOverHTTPS: whether the address that people use begins with https, whatever a proxy hands on; asked at each sign-in.
+    ///   - newTicket: makes the secret of a session; handed in so that tests can know it.
     public init(
         store: any Shelf, authenticator: any ReadAuthenticator, office: any BackOffice, clock: WallClock = .system,
-        newTicket: @escaping @Sendable () -> Ticket = { Ticket() }, logger: Logger
+        isServedOverHTTPS: @escaping @Sendable () -> Bool = { false }, newTicket: @escaping @Sendable () -> Ticket = { Ticket() }, logger: Logger
     ) {
         self.store = store
         self.authenticator = authenticator
         self.office = office
         self.clock = clock
+        self.isServedOverHTTPS = isServedOverHTTPS
         self.newTicket = newTicket
         self.logger = logger
     }

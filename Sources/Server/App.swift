@@ -16,7 +16,7 @@ struct Parley: AsyncParsableCommand {
         version: version,
         subcommands: [
             Serve.self, ProjectCommand.self, KeyCommand.self, IdentityCommand.self, ThreadCommand.self, ExportCommand.self, Tail.self,
-            Doctor.self, QuarantineCommand.self, ReviewCommand.self, AuditCommand.self,
+            Doctor.self, QuarantineCommand.self, ReviewCommand.self, EraseCommand.self, AuditCommand.self,
             BackupCommand.self, RestoreCommand.self,
         ])
 

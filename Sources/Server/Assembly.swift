@@ -137,7 +137,8 @@ struct Assembly: Sendable {
         }
         Review(
             store: store, authenticator: ReadAuthority(keys: keys),
-            office: ReviewOffice(store: store, ingest: ingest, keys: keys, clock: clock), clock: clock, logger: logger
+            office: ReviewOffice(store: store, ingest: ingest, keys: keys, clock: clock), clock: clock,
+            isServedOverHTTPS: { [configuration] in configuration.publicURL?.hasPrefix("https://") ?? false }, logger: logger
         ).addRoutes(to: router)
 
         let watch: [any Service] = tls.map { [$0] } ?? []

@@ -109,6 +109,9 @@ extension StubStore {
         erased.threads = user == "u1" && project == Self.shop.number ? 1 : 0
         return erased
     }
+    func traces(of user: String, in project: ProjectID) async throws -> UserTraces { UserTraces(fingerprint: "f00d") }
+    func users(ofFingerprint fingerprint: String, in project: ProjectID) async throws -> [String] { [] }
+    func seal(of bytes: [UInt8]) async throws -> String { "5ea1" }
     func eraseThreads(inactiveSince time: Timestamp, in project: ProjectID, limit: Int) async throws -> Erasure { Erasure() }
     func quarantineGroups(in project: ProjectID) async throws -> [QuarantineGroup] {
         state.withLock { state in

@@ -100,7 +100,27 @@ public struct Erasure: Sendable, Equatable {
     /// All events, messages and runs' parts among them.
     public var events = 0
     public var quarantined = 0
+    /// Keyed hashes of IDs that were set, so that what is sent again is refused.
+    public var tombstones = 0
     public init() {}
+}
+
+/// What is found of a user.
+public struct UserTraces: Sendable, Equatable {
+    /// The user's ID as a hash under a key of the store.
+    public var fingerprint: String
+    public var threads = 0
+    /// Events in their name, in anybody's thread.
+    public var events = 0
+    public var votes = 0
+    /// Whether proven, said, or both.
+    public var names = 0
+    public var quarantined = 0
+    /// Whether what was erased, theirs or another's, is overwritten in the file too.
+    public var isPurged = false
+    public init(fingerprint: String) { self.fingerprint = fingerprint }
+
+    public var isNone: Bool { threads + events + votes + names + quarantined == 0 }
 }
 
 /// Who did what: an entry of the audit log.
@@ -194,6 +214,12 @@ public protocol ReviewStore: Sendable {
     /// Takes away all that a user said and what hangs on it, from everywhere; keyed hashes of the IDs stay, so that what is
     /// sent again is `dropped` as `erased`.
     func erase(user: String, in project: ProjectID) async throws -> Erasure
+    /// What is left of a user, looked for anew.
+    func traces(of user: String, in project: ProjectID) async throws -> UserTraces
+    /// Users that are there and have this fingerprint; reads all users of the project.
+    func users(ofFingerprint fingerprint: String, in project: ProjectID) async throws -> [String]
+    /// A MAC over bytes under a key that only this store has, in hex.
+    func seal(of bytes: [UInt8]) async throws -> String
     /// Takes away threads without activity since a time, at most `limit` of them, with tombstones likewise.
     func eraseThreads(inactiveSince time: Timestamp, in project: ProjectID, limit: Int) async throws -> Erasure
 

@@ -11,6 +11,7 @@ extension SQLiteStore {
 
     public func erase(user: String, in project: ProjectID) async throws -> Erasure {
         var erasure = Erasure()
+        let before = try await tombstones(in: project)
         let keys = Event.User.keys(of: user)
         while try await eraseNext(
             &erasure, in: project,
@@ -24,6 +25,8 @@ extension SQLiteStore {
             })
         {}
         try await eraseQuarantined(of: user, in: project, &erasure)
+        // Two erasures beside each other may each count the other's.
+        erasure.tombstones = try await tombstones(in: project) - before
         try await finishErasure()
         return erasure
     }
@@ -52,6 +55,12 @@ extension SQLiteStore {
         try await eraseQuarantined(of: nil, in: project, &erasure)
         try await finishErasure()
         return erasure
+    }
+
+    private func tombstones(in project: ProjectID) async throws -> Int {
+        try await pool.read {
+            try Int.fetchOne($0, sql: "SELECT count(*) FROM tombstone WHERE project = ?", arguments: [project.number]) ?? 0
+        }
     }
 
     /// One transaction of an erasure; answers whether there may be more to do.

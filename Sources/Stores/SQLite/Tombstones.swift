@@ -11,6 +11,8 @@ struct Tombstones {
         case thread, message, run, event
         /// A trace that a message or run of it was part of.
         case trace
+        /// Of a user no tombstone is set; their hash stands in the record of an erasure.
+        case user
     }
 
     let db: Database
@@ -29,7 +31,7 @@ struct Tombstones {
         return isThere == nil ? nil : try Tombstones(db: db, project: project)
     }
 
-    private func hash(_ kind: Kind, _ id: String) -> Blob {
+    func hash(_ kind: Kind, _ id: String) -> Blob {
         let input = "\(project.number)\0\(kind.rawValue)\0\(id)"
         return Blob(Array(HMAC<SHA256>.authenticationCode(for: Data(input.utf8), using: key)))
     }
