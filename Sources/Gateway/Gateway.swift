@@ -72,7 +72,11 @@ public struct Gateway: Sendable {
                 address: .hostname(configuration.host, port: configuration.port),
                 backlog: 1024,  // a wave of reconnects waits here rather than being refused
                 availableConnectionsDelegate: .maximum(configuration.maximumConnections, logger: logger)),
-            onServerRunning: { channel in await onRunning(channel.localAddress?.port ?? 0) },
+            onServerRunning: { channel in
+                try? await channel.eventLoop.submit { try channel.pipeline.syncOperations.addHandler(AcceptPause(), position: .first) }
+                    .get()
+                await onRunning(channel.localAddress?.port ?? 0)
+            },
             logger: logger)
         return GatewayService(
             application: application, draining: draining, sockets: sockets, drainSeconds: configuration.drainSeconds, logger: logger)
