@@ -62,6 +62,7 @@ public struct Gateway: Sendable {
         let hall = DoorHandler.Hall(entrances: entrances, counters: counters, date: DateHeader(clock: clock))
         let answering = Answering(base: router.buildResponder(), entrances: hall.entrances, counters: counters, methods: methods)
         let upgrades = upgrades
+        GatewayChannel.prepare()
         let application = Application(
             responder: answering,
             server: HTTPServerBuilder { responder in
