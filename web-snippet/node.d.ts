@@ -35,6 +35,8 @@ export interface InitOptions {
   url?: string;
   /** Gives back the event, changed or not, or null to drop it. Its `id` and `type` stay. If it throws, the event is dropped. */
   beforeSend?: (event: Event) => Record<string, unknown> | null;
+  /** Whether verdicts come with receipts, which prove to whoever holds them that an event is stored. */
+  receipts?: boolean;
   /** How many events may wait; 10,000 without it. At the bound the oldest is dropped, custom events first. */
   queueEvents?: number;
   /** How many bytes of them; 64 MiB without it. */
@@ -123,6 +125,8 @@ export interface RunOptions extends RunFacts {
   id?: string;
   /** The message or run this work is done for, seen by the gateway or not. Without it that of `withParent`. */
   parent?: string | null;
+  /** The receipt that `parent` was given with: it proves that this run is for that message. A wrong one puts the run in quarantine. */
+  receipt?: string;
   thread?: string;
   /** The run it is a step of, where `parent` names the message behind both. */
   within?: string;
@@ -189,6 +193,14 @@ export interface VerdictNotice {
   verdict: Verdict;
   /** Why, unless `stored` or `duplicate`. */
   reason?: string;
+  /** Where `receipts` were asked for: the gateway's signed word that this event is stored. */
+  receipt?: string;
+}
+
+export interface ReceiptNotice {
+  valid: boolean;
+  /** When it was stored, ISO 8601; of a valid one. */
+  at?: string;
 }
 
 export interface Client {
@@ -199,12 +211,14 @@ export interface Client {
   trackRun(options: RunOptions & RunEnding): string;
   /** Does the work as a run: its answer is the output, what it throws the error, and runs begun in it are its steps. */
   run<T>(options: RunOptions, work: (run: Run) => T): T;
-  /** Runs begun in `work`, also later in its promises, have this parent unless they name another. */
-  withParent<T>(id: string, work: () => T): T;
+  /** Runs begun in `work`, also later in its promises, have this parent, and its receipt, unless they name another. */
+  withParent<T>(id: string, work: () => T, receipt?: string): T;
   trackFeedback(target: string, vote: Vote): void;
   trackScore(target: string, score: Score): void;
   /** What is known of a user. */
   identify(id: string, props?: Record<string, unknown>): void;
+  /** Whether a receipt is the gateway's word that this id is stored; null where the gateway could not be asked. */
+  verifyReceipt(id: string, receipt: string): Promise<ReceiptNotice | null>;
   /** True when all that was tracked before the call has its verdict; false when it has not in time (10,000 ms). */
   flush(timeoutMs?: number): Promise<boolean>;
   /** Flushes, then drops what is left, and what comes, as `closed`. Call it before `process.exit()`. */
@@ -219,10 +233,11 @@ export function openThread(options?: ThreadOptions): Thread;
 export function startRun(options: RunOptions): Run;
 export function trackRun(options: RunOptions & RunEnding): string;
 export function run<T>(options: RunOptions, work: (run: Run) => T): T;
-export function withParent<T>(id: string, work: () => T): T;
+export function withParent<T>(id: string, work: () => T, receipt?: string): T;
 export function trackFeedback(target: string, vote: Vote): void;
 export function trackScore(target: string, score: Score): void;
 export function identify(id: string, props?: Record<string, unknown>): void;
+export function verifyReceipt(id: string, receipt: string): Promise<ReceiptNotice | null>;
 export function flush(timeoutMs?: number): Promise<boolean>;
 export function close(timeoutMs?: number): Promise<boolean>;
 export function on(name: "verdict", listener: (notice: VerdictNotice) => void): void;

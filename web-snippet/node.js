@@ -104,10 +104,10 @@ const plain = (error) => (error instanceof Error ? { name: error.name, message: 
 
 // ------------------------------------------------------------------------------------------------------------ parent
 
-// The message or run that runs begun from here on are for. Follows promises, timers and callbacks.
+// The message or run that runs begun from here on are for, and its receipt. Follows promises, timers and callbacks.
 const parents = new AsyncLocalStorage();
 
-const withParent = (id, work) => parents.run(id, work);
+const withParent = (parent, work, receipt) => parents.run({ parent, receipt }, work);
 
 // ------------------------------------------------------------------------------------------------------------ client
 
@@ -116,6 +116,8 @@ function createClient({ now, clock, random, fetch, setTimer, clearTimer }) {
   let key;
   let base;
   let beforeSend;
+  // Whether verdicts are to come with receipts (P-RCPT-1).
+  let receipts;
   let queueEvents = QUEUE_EVENTS;
   let queueBytes = QUEUE_BYTES;
   // The reason nothing is sent any more, once there is one.
@@ -186,16 +188,16 @@ function createClient({ now, clock, random, fetch, setTimer, clearTimer }) {
   }
 
   // The end of an event's way: out of the queue, told to whoever listens.
-  function settle(item, verdict, reason, message = "") {
+  function settle(item, verdict, reason, message = "", receipt) {
     if (queue.delete(item)) bytes -= item.size;
     if (verdict === "dropped") dropped[reason] = (dropped[reason] || 0) + 1;
     if (reason) warn(`${item.type} ${verdict}: ${reason}. ${message}`);
-    tell(item, verdict, reason);
+    tell(item, verdict, reason, receipt);
     flushes.forEach((check) => check());
   }
 
-  function tell({ id, type }, verdict, reason) {
-    listeners.forEach((listener) => guard(listener)({ id, type, verdict, reason }));
+  function tell({ id, type }, verdict, reason, receipt) {
+    listeners.forEach((listener) => guard(listener)({ id, type, verdict, reason, ...(receipt && { receipt }) }));
   }
 
   // What had to be dropped is itself an event, sent beside the next ones; past the bound, as it is one at most.
@@ -231,17 +233,20 @@ function createClient({ now, clock, random, fetch, setTimer, clearTimer }) {
 
   const hold = (ms) => (heldUntil = clock() + Math.min(ms, RETRY_WISH_MS));
 
+  const request = (path, body, signal) => fetch(base + path, {
+    method: "POST",
+    body,
+    headers: { "Authorization": "Bearer " + key, "Content-Type": "application/json", "User-Agent": "parley-node/" + version },
+    // A redirect would make a GET of it, and take the key to wherever it points.
+    redirect: "manual",
+    signal,
+  });
+
   async function ask(items, signal) {
     const reply = {};
     try {
-      const response = await fetch(base + "/v1/events", {
-        method: "POST",
-        body: `{"sentAt":${now()},"events":[${items.map((item) => item.json)}]}`,
-        headers: { "Authorization": "Bearer " + key, "Content-Type": "application/json", "User-Agent": "parley-node/" + version },
-        // A redirect would make a GET of it, and take the key to wherever it points.
-        redirect: "manual",
-        signal,
-      });
+      const asked = receipts ? '"receipts":true,' : "";
+      const response = await request("/v1/events", `{${asked}"sentAt":${now()},"events":[${items.map((item) => item.json)}]}`, signal);
       reply.status = response.status;
       reply.after = response.headers.get("Retry-After");
       const { results, error } = await response.json();
@@ -285,8 +290,8 @@ function createClient({ now, clock, random, fetch, setTimer, clearTimer }) {
     warn(`no answer from ${base} yet: ${status ? "HTTP " + status : cause}. It is tried again.`);
   }
 
-  function conclude(item, { verdict, reason, message, retryAfterMs = RETRY_MS }) {
-    if (verdict !== "retry") return settle(item, verdict, reason, message);
+  function conclude(item, { verdict, reason, message, receipt, retryAfterMs = RETRY_MS }) {
+    if (verdict !== "retry") return settle(item, verdict, reason, message, receipt);
     hold(retryAfterMs);
     tell(item, verdict, reason);
   }
@@ -319,7 +324,7 @@ function createClient({ now, clock, random, fetch, setTimer, clearTimer }) {
   }
 
   function open(options, secretKey, url) {
-    ({ beforeSend, queueEvents = QUEUE_EVENTS, queueBytes = QUEUE_BYTES } = options);
+    ({ beforeSend, receipts, queueEvents = QUEUE_EVENTS, queueBytes = QUEUE_BYTES } = options);
     // Tracked before there was a hook to go through.
     if (beforeSend) {
       const early = [...queue];
@@ -416,9 +421,11 @@ function createClient({ now, clock, random, fetch, setTimer, clearTimer }) {
   }
 
   // Where a part of a run is alone, the other having been lost, it still says whose it is.
-  const placeOf = ({ kind, name, thread, parent = parents.getStore(), within, user }) => {
+  // P-RCPT-2: the parent's receipt stands beside it in each part.
+  const placeOf = ({ kind, name, thread, parent, receipt, within, user }) => {
     if (!kind) warn("a run needs a kind: llm, agent, tool, chain, retriever or embedding");
-    return { kind: kind || "chain", name, thread, parent, within, user };
+    if (parent === undefined) ({ parent, receipt } = parents.getStore() || {});
+    return { kind: kind || "chain", name, thread, parent, receipt: parent && receipt || undefined, within, user };
   };
 
   const workOf = ({ input, output, model, provider, usage, cost, success, error, tags, metadata, question, answer, trace, linkedTraces, extra }) =>
@@ -495,6 +502,24 @@ function createClient({ now, clock, random, fetch, setTimer, clearTimer }) {
       if (!id) return warn("identify needs an id");
       track("identify", { at: now(), user: { id: String(id), props } });
     }),
+
+    // Whether a receipt is the gateway's word that this id is stored, and since when; null where it can't be asked (P-RCPT-3).
+    verifyReceipt: async (id, receipt) => {
+      const abort = new AbortController();
+      const late = setTimeout(() => abort.abort(), FLUSH_MS);
+      try {
+        if (!key || stopped) throw new Error(stopped || "before init()");
+        const response = await request("/v1/receipts", JSON.stringify({ id: String(id), receipt: String(receipt) }), abort.signal);
+        const { valid, at } = await response.json();
+        if (typeof valid !== "boolean") throw new Error("HTTP " + response.status);
+        return valid ? { valid, at } : { valid };
+      } catch (error) {
+        warn("a receipt was not checked: " + error);
+        return null;
+      } finally {
+        clearTimeout(late);
+      }
+    },
 
     // True when all that was tracked before the call has its verdict; false when it does not come in time.
     flush: (timeoutMs = FLUSH_MS) => new Promise((resolve) => {
@@ -583,9 +608,10 @@ const run = (options, work) => current().client.run(options, work);
 const trackFeedback = (target, vote) => current().client.trackFeedback(target, vote);
 const trackScore = (target, score) => current().client.trackScore(target, score);
 const identify = (id, props) => current().client.identify(id, props);
+const verifyReceipt = (id, receipt) => current().client.verifyReceipt(id, receipt);
 const flush = (timeoutMs) => current().client.flush(timeoutMs);
 const close = (timeoutMs) => current().client.close(timeoutMs);
 const on = (name, listener) => current().client.on(name, listener);
 const off = (name, listener) => current().client.off(name, listener);
 
-export { init, openThread, startRun, trackRun, run, withParent, trackFeedback, trackScore, identify, flush, close, on, off, version };
+export { init, openThread, startRun, trackRun, run, withParent, trackFeedback, trackScore, identify, verifyReceipt, flush, close, on, off, version };

@@ -27,6 +27,8 @@ export interface InitOptions {
   storage?: boolean;
   /** Nothing leaves, and nothing is kept, until setConsent. */
   consent?: "required";
+  /** Verdicts come with receipts: hand `{id, receipt}` to your backend, and its runs prove that they are for that message. */
+  receipts?: boolean;
   /** Every warning in the console, not just the first. */
   debug?: boolean;
 }
@@ -104,6 +106,8 @@ export interface VerdictNotice {
   verdict: Verdict;
   /** Why, unless `stored` or `duplicate`. */
   reason?: string;
+  /** Where `receipts` were asked for: the gateway's signed word that this event is stored. */
+  receipt?: string;
 }
 
 export interface Client {
@@ -119,7 +123,7 @@ export interface Client {
 
 /**
  * Idempotent per key. The functions below speak to the first key's client; the answer speaks to this key's. Called again it
- * changes the hook, storage and debug; then key and url may be left out.
+ * changes the hook, storage, receipts and debug; then key and url may be left out.
  */
 export function init(options: InitOptions | Partial<InitOptions>): Client;
 export function openThread(options?: ThreadOptions): Thread;

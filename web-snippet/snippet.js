@@ -143,6 +143,8 @@ function createClient() {
   let consent = true;
   // Whether the page wants what is unacked kept on the visitor's machine.
   let storage;
+  // Whether it wants the gateway's word for what is stored (P-RCPT-1).
+  let receipts;
   let limits = LIMITS;
   // The reason this page must not come back, once the gateway has said so.
   let stopped;
@@ -220,8 +222,8 @@ function createClient() {
     flushes.forEach((check) => check());
   }
 
-  function tell({ id, type }, verdict, reason) {
-    listeners.forEach((listener) => guard(listener)({ id, type, verdict, reason }));
+  function tell({ id, type, receipt }, verdict, reason) {
+    listeners.forEach((listener) => guard(listener)({ id, type, verdict, reason, receipt }));
   }
 
   // What had to be dropped is itself an event, sent beside the next ones; past the bound, as it is one at most.
@@ -250,7 +252,8 @@ function createClient() {
 
   function conclude(items, resultOf) {
     items.forEach((item, place) => {
-      const { verdict, reason, message, retryAfterMs = RETRY_MS } = resultOf(item, place);
+      const { verdict, reason, message, receipt, retryAfterMs = RETRY_MS } = resultOf(item, place);
+      item.receipt = receipt;
       if (verdict !== "retry") return settle(item, verdict, reason, message);
       item.sent = false;
       heldUntil = Date.now() + Math.min(retryAfterMs, RETRY_WISH_MS);
@@ -359,7 +362,7 @@ function createClient() {
     function down(code) {
       if (socket !== session) return;
       session.close();
-      const band = Math.floor((code < 4000 && refusal.code ? refusal.code : code) / 100);
+      const band = Math.floor(((code < 4000 && refusal.code) || code) / 100);
       if (band === 40) return stop(refusal.name || code, refusal.message);
       if (!every && band < 40) noSocket = true;
       sockets.failed(band === 42 && !sockets.failures ? refusal.afterMs || 0 : refusal.retryAfterMs);
@@ -379,7 +382,7 @@ function createClient() {
       const say = guard((given) => {
         token = given || null;
         if (socket !== session) return;
-        send({ type, client: "parley.js/" + version, token });
+        send({ type, client: "parley.js/" + version, token, receipts });
         greeted = true;
         pump();
       });
@@ -410,8 +413,7 @@ function createClient() {
         const items = flights.get(frame.batch) || [];
         flights.delete(frame.batch);
         // Silence about an event says stored.
-        const names = (item, place) => ({ index, id }) => (index >= 0 ? index === place : id === item.id);
-        conclude(items, (item, place) => results.find(names(item, place)) || { verdict: "stored" });
+        conclude(items, (item, place) => results.find(({ index = -1, id }) => index === place || (index < 0 && id === item.id)) || { verdict: "stored" });
       }
       pump();
     });
@@ -426,7 +428,7 @@ function createClient() {
   // Halved to find the one event for which a whole body is refused.
   let postEvents = LIMITS.batchEvents;
 
-  const whole = (items) => `{"token":${JSON.stringify(token)},${bodyOf(items)}`;
+  const whole = (items) => `${JSON.stringify({ token, receipts }).slice(0, -1)},${bodyOf(items)}`;
   const address = (path) => `${base}/v1/${path}?key=${encodeURIComponent(key)}`;
 
   // A string body is text/plain and the key is in the query: a simple request, so no CORS preflight.
@@ -435,9 +437,7 @@ function createClient() {
     try {
       const signal = AbortSignal.timeout && AbortSignal.timeout(FETCH_MS);
       const response = await fetch(address("events"), { method: "POST", body: whole(items), credentials: "omit", signal });
-      reply.status = response.status;
-      reply.after = response.headers.get("Retry-After");
-      Object.assign(reply, await response.json());
+      Object.assign(reply, { status: response.status, after: response.headers.get("Retry-After") }, await response.json());
     } catch (error) {
       // Offline, blocked or cut short: as good as no answer.
     }
@@ -563,9 +563,10 @@ function createClient() {
   // What the page may say of an open client too. Data attributes are texts: "false" and "no" are no,
   // as are false, null and undefined.
   function configure(options) {
-    const said = (name) => !/^[fnu]/.test(options[name]);
-    if ("beforeSend" in options) beforeSend = options.beforeSend;
-    if ("debug" in options) debug = said("debug");
+    const said = (name, otherwise) => (name in options ? !/^[fnu]/.test(options[name]) : otherwise);
+    ({ beforeSend = beforeSend } = options);
+    debug = said("debug", debug);
+    receipts = said("receipts", receipts);
     if (options.consent === "required" && consent === true && !asked) consent = undefined;
     if ("storage" in options) allow(storage = said("storage"));
   }
@@ -693,7 +694,7 @@ function createClient() {
 
     trackFeedback: guard((target, vote) => {
       const { thumb = null, comment } = vote || {};
-      if (!target) return warn("trackFeedback needs a message id");
+      if (!target) return warn("trackFeedback needs an id");
       track("feedback", { target, thumb, comment, user });
     }),
 
@@ -765,7 +766,7 @@ const init = guard((options) => {
   let chosen = keyless || clients.get(key);
   if (keyless || !chosen) {
     if (!inPage || !/^pk_/.test(key) || !url) {
-      if (inPage) warn("init needs a public key (pk_…) and a url");
+      if (inPage) warn("init needs a public key (pk_), url");
       return current().client;
     }
     chosen = chosen || createClient();

@@ -69,7 +69,7 @@ final class Courier: Sendable {
         self.transport = transport
         self.time = time
         self.random = random
-        var outbox = Outbox(limits: .init(secret: secret, options: options))
+        var outbox = Outbox(limits: .init(secret: secret, options: options), wantsReceipts: options.receipts)
         var ids = IDSource()
         shelf = options.storage.flatMap { Shelf(folder: $0, key: key, url: url, name: Self.newID(&ids, at: time.wall)) }
         if let shelf {
@@ -328,6 +328,24 @@ final class Courier: Sendable {
             self?.state.withLock { $0.flushes.removeValue(forKey: number) }?.done(false)
         }
         wake(in: 0)
+    }
+
+    // MARK: Receipts
+
+    /// Calls `done` once: with nil where the gateway could not say.
+    func verify(_ receipt: String, of id: String, done: @escaping @Sendable (Parley.Receipt?) -> Void) {
+        guard secret, !state.withLock({ $0.closed }) else {
+            warn("a receipt is checked with a secret key, by a client that is not closed")
+            return done(nil)
+        }
+        var body: [UInt8] = []
+        // Cannot fail: two texts.
+        guard (try? JSON.object(["id": .string(id), "receipt": .string(receipt)]).write(to: &body)) != nil else { return done(nil) }
+        transport.check(body) { [weak self] reply in
+            let answer = reply.receipt
+            if answer == nil { self?.warn("a receipt was not checked: \(reply.status == 0 ? "no answer" : "HTTP \(reply.status)")") }
+            done(answer)
+        }
     }
 
     // MARK: Streamed messages

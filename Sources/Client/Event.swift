@@ -57,5 +57,18 @@ extension Parley {
         /// Unless stored or a duplicate: a code of the gateway's closed list of reasons, or one of this client's own: `queue_full`,
         /// `expired`, `unserializable`, `before_send`, `before_send_failed`, `closed`, `http_STATUS`.
         public let reason: String?
+        /// The gateway's signed word that it is stored, where ``Options/receipts`` asked for it.
+        public let receipt: String?
+
+        init(id: String, type: String, outcome: Outcome, reason: String?, receipt: String? = nil) {
+            (self.id, self.type, self.outcome, self.reason, self.receipt) = (id, type, outcome, reason, receipt)
+        }
+    }
+
+    /// What the gateway says of a receipt.
+    public struct Receipt: Sendable, Hashable {
+        public let isValid: Bool
+        /// When the thing was stored, ISO 8601; of a valid one.
+        public let at: String?
     }
 }

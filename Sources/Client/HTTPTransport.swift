@@ -4,7 +4,7 @@ import Foundation
 import FoundationNetworking
 #endif
 
-/// `POST /v1/events` over one connection that is kept open.
+/// `POST /v1/events`, and `/v1/receipts`, over one connection that is kept open.
 ///
 /// `@unchecked` holds because what changes is behind a lock; the session is set once, before anybody else has the object.
 final class HTTPTransport: NSObject, Transport, URLSessionDataDelegate, @unchecked Sendable {
@@ -20,7 +20,7 @@ final class HTTPTransport: NSObject, Transport, URLSessionDataDelegate, @uncheck
 
     private struct State: Sendable {
         var closed = false
-        /// By the task's number. Bound: one, as the outbox sends one body at a time.
+        /// By the task's number. Bound: one, as the outbox sends one body at a time, and the receipts that the app waits for.
         var calls: [Int: Call] = [:]
     }
 
@@ -48,8 +48,19 @@ final class HTTPTransport: NSObject, Transport, URLSessionDataDelegate, @uncheck
 
     func send(_ body: [UInt8], token: String?, then: @escaping @Sendable (Reply) -> Void) {
         var request = request
-        request.httpBody = Data(body)
         if let token { request.setValue(token, forHTTPHeaderField: "Parley-User-Token") }
+        send(request, body, then)
+    }
+
+    func check(_ body: [UInt8], then: @escaping @Sendable (Reply) -> Void) {
+        var request = request
+        request.url = request.url?.deletingLastPathComponent().appendingPathComponent("receipts")
+        send(request, body, then)
+    }
+
+    private func send(_ request: URLRequest, _ body: [UInt8], _ then: @escaping @Sendable (Reply) -> Void) {
+        var request = request
+        request.httpBody = Data(body)
         // A session that was told to let go traps when it is asked for more.
         let task: URLSessionDataTask? = state.withLock { state in
             guard !state.closed else { return nil }

@@ -15,6 +15,10 @@ extension Parley {
         /// start, under the same ids: the newest 200 events, 256 KB, not older than 24 hours. Several processes may share a folder.
         public var storage: URL?
 
+        /// Whether verdicts are to come with receipts: the gateway's signed word that an event is stored, for whoever is handed it together
+        /// with the event's id. See ``Verdict/receipt`` and ``Parley/verifyReceipt(_:of:)``.
+        public var receipts = false
+
         /// The `Origin` of requests with a public key, `https://shop.example`. Apps have none by themselves: either name one that
         /// the project allows, or allow its absence with `parley project set NAME --allow-missing-origin true`.
         public var origin: String?

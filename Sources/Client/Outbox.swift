@@ -40,6 +40,8 @@ struct Outbox: Sendable {
     private static let longestWish: Int64 = 300_000
 
     let limits: Limits
+    /// Whether bodies ask for receipts (P-RCPT-1).
+    private let wantsReceipts: Bool
     private(set) var items: [Item] = []
     private(set) var bytes = 0
     /// How many of the first items are under way.
@@ -56,8 +58,9 @@ struct Outbox: Sendable {
     private(set) var stopped: String?
     private(set) var lastNumber = 0
 
-    init(limits: Limits) {
+    init(limits: Limits, wantsReceipts: Bool = false) {
         self.limits = limits
+        self.wantsReceipts = wantsReceipts
         bodyEvents = limits.bodyEvents
     }
 
@@ -136,7 +139,7 @@ struct Outbox: Sendable {
         }
         underWay = taken
         // P-TIME-3: the clock at sending, anew at every try.
-        var body = Array(#"{"sentAt":\#(wall),"events":["#.utf8)
+        var body = Array(#"{\#(wantsReceipts ? #""receipts":true,"# : "")"sentAt":\#(wall),"events":["#.utf8)
         for (place, item) in items[..<taken].enumerated() {
             if place > 0 { body.append(UInt8(ascii: ",")) }
             body += item.text
@@ -206,7 +209,8 @@ struct Outbox: Sendable {
             } else {
                 bytes -= item.text.count
             }
-            let verdict = Parley.Verdict(id: item.id, type: item.type, outcome: result.verdict, reason: result.reason)
+            let verdict = Parley.Verdict(
+                id: item.id, type: item.type, outcome: result.verdict, reason: result.reason, receipt: result.receipt)
             notices.append(Notice(verdict: verdict, message: result.message ?? ""))
         }
         items.replaceSubrange(..<count, with: again)

@@ -4,7 +4,7 @@ extension Parley {
     /// Kinds of work.
     public enum Kind: String, Sendable, Hashable { case llm, agent, tool, chain, retriever, embedding }
 
-    /// A piece of work under way; made by ``Parley/startRun(kind:name:parent:thread:input:model:provider:id:tags:metadata:)``.
+    /// A piece of work under way; made by ``Parley/startRun(kind:name:parent:receipt:thread:input:model:provider:id:tags:metadata:)``.
     public final class Run: Sendable {
         public let id: String
         private let thread: String?
@@ -35,16 +35,19 @@ extension Parley {
     /// - Parameters:
     ///   - name: 1-200 characters.
     ///   - parent: The id of the message or run it is done for, whether that has arrived or not.
+    ///   - receipt: The receipt that `parent` was given with: it proves that the run is for that message. A wrong one puts the run in
+    ///     quarantine (P-RCPT-2).
     ///   - thread: The conversation it belongs to.
     public func startRun(
-        kind: Kind, name: String? = nil, parent: String? = nil, thread: String? = nil, input: JSON? = nil, model: String? = nil,
+        kind: Kind, name: String? = nil, parent: String? = nil, receipt: String? = nil, thread: String? = nil, input: JSON? = nil,
+        model: String? = nil,
         provider: String? = nil, id: String? = nil, tags: [String] = [], metadata: [String: JSON] = [:]
     ) -> Run {
         let run = Run(id: courier.id(from: id), thread: thread, courier: courier)
         let now = courier.wall
         courier.track(
             "run", id: run.id,
-            Parley.work(kind, name, parent, thread, input, model, provider, tags, metadata)
+            Parley.work(kind, name, parent, receipt, thread, input, model, provider, tags, metadata)
                 .merging(["at": .integer(now), "startedAt": .integer(now)]) { $1 })
         return run
     }
@@ -52,7 +55,8 @@ extension Parley {
     /// Records a piece of work that is over, and gives back its id. Needs a secret key. See ``startRun`` and ``Run/end`` for the fields.
     @discardableResult
     public func trackRun(
-        kind: Kind, name: String? = nil, parent: String? = nil, thread: String? = nil, input: JSON? = nil, output: JSON? = nil,
+        kind: Kind, name: String? = nil, parent: String? = nil, receipt: String? = nil, thread: String? = nil, input: JSON? = nil,
+        output: JSON? = nil,
         model: String? = nil, provider: String? = nil, usage: [String: JSON] = [:], success: Bool? = nil, error: JSON? = nil,
         cost: Double? = nil, startedAt: Date? = nil, endedAt: Date? = nil, id: String? = nil, tags: [String] = [],
         metadata: [String: JSON] = [:]
@@ -60,17 +64,19 @@ extension Parley {
         let ended = endedAt.map { ($0.timeIntervalSince1970 * 1000).milliseconds } ?? courier.wall
         return courier.track(
             "run", id: id,
-            Parley.work(kind, name, parent, thread, input, model, provider, tags, metadata)
+            Parley.work(kind, name, parent, receipt, thread, input, model, provider, tags, metadata)
                 .merging(Parley.result(output, usage, success, error, cost)) { $1 }
                 .merging(["at": .integer(ended), "startedAt": .time(startedAt), "endedAt": .integer(ended)]) { $1 })
     }
 
     private static func work(
-        _ kind: Kind, _ name: String?, _ parent: String?, _ thread: String?, _ input: JSON?, _ model: String?, _ provider: String?,
+        _ kind: Kind, _ name: String?, _ parent: String?, _ receipt: String?, _ thread: String?, _ input: JSON?, _ model: String?,
+        _ provider: String?,
         _ tags: [String], _ metadata: [String: JSON]
     ) -> [String: JSON] {
         [
-            "kind": .string(kind.rawValue), "name": .optional(name), "parent": .optional(parent), "thread": .optional(thread),
+            "kind": .string(kind.rawValue), "name": .optional(name), "parent": .optional(parent),
+            "receipt": .optional(parent == nil ? nil : receipt), "thread": .optional(thread),
             "input": input ?? .null, "model": .optional(model), "provider": .optional(provider), "tags": .tags(tags),
             "metadata": .members(metadata),
         ]

@@ -70,6 +70,14 @@ public final class Parley: Sendable {
         courier.identify(User(id: id, props: props), token: token)
     }
 
+    /// Whether a receipt is the gateway's word that the message or run of this id is stored (P-RCPT-3); nil where the gateway could not
+    /// say. Needs a secret key.
+    public func verifyReceipt(_ receipt: String, of id: String) async -> Receipt? {
+        await withCheckedContinuation { continuation in
+            courier.verify(receipt, of: id) { continuation.resume(returning: $0) }
+        }
+    }
+
     /// What becomes of every event from now on, those among it that were dropped here. Each reader has a stream of its own, which holds the
     /// newest 1,000 verdicts that were not read.
     public var verdicts: AsyncStream<Verdict> { courier.verdicts() }

@@ -28,6 +28,7 @@ struct Reply: Sendable {
         var reason: String?
         var message: String?
         var retryAfterMs: Int64?
+        var receipt: String?
     }
 
     /// `wall` is the time in milliseconds since 1970, which a date in `Retry-After` is compared with.
@@ -64,7 +65,18 @@ struct Reply: Sendable {
         return format.date(from: retryAfter).map { max(0, ($0.timeIntervalSince1970 * 1000).milliseconds - wall) }
     }
 
+    /// What it says of a receipt; nil where it says nothing of the kind.
+    var receipt: Parley.Receipt? {
+        guard status == 200, let answer = try? JSONDecoder().decode(Examined.self, from: body) else { return nil }
+        return Parley.Receipt(isValid: answer.valid, at: answer.valid ? answer.at : nil)
+    }
+
     // MARK: On the wire
+
+    private struct Examined: Decodable {
+        let valid: Bool
+        let at: String?
+    }
 
     private struct Answer: Decodable {
         let results: [Line]?
@@ -82,13 +94,14 @@ struct Reply: Sendable {
         let reason: String?
         let message: String?
         let retryAfterMs: Double?
+        let receipt: String?
 
         /// A verdict this version does not know is taken for a final one, or the event would be sent for ever.
         var result: Result {
             let outcome = Parley.Verdict.Outcome(rawValue: verdict)
             return Result(
                 verdict: outcome ?? .dropped, reason: outcome == nil ? verdict : reason, message: message,
-                retryAfterMs: retryAfterMs?.milliseconds)
+                retryAfterMs: retryAfterMs?.milliseconds, receipt: receipt)
         }
     }
 }

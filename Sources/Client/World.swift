@@ -4,6 +4,8 @@ import Foundation
 protocol Transport: Sendable {
     /// Sends one body and calls `then` once, on any thread. `token` proves the user.
     func send(_ body: [UInt8], token: String?, then: @escaping @Sendable (Reply) -> Void)
+    /// Asks about a receipt and calls `then` once, on any thread.
+    func check(_ body: [UInt8], then: @escaping @Sendable (Reply) -> Void)
     /// Gives up what is under way and takes no more.
     func close()
 }

@@ -71,6 +71,7 @@ public struct Gateway: Sendable {
         let hall = DoorHandler.Hall(entrances: entrances, counters: counters, date: DateHeader(clock: clock))
         let answering = Answering(base: router.buildResponder(), entrances: hall.entrances, counters: counters, methods: methods)
         let (upgrades, places, tls) = (upgrades, places, configuration.tls)
+        GatewayChannel.prepare()
         let application = Application(
             responder: answering,
             server: HTTPServerBuilder { responder in
@@ -81,7 +82,11 @@ public struct Gateway: Sendable {
                 address: .hostname(configuration.host, port: configuration.port),
                 backlog: 1024,  // a wave of reconnects waits here rather than being refused
                 availableConnectionsDelegate: .maximum(configuration.maximumConnections, logger: logger)),
-            onServerRunning: { channel in await onRunning(channel.localAddress?.port ?? 0) },
+            onServerRunning: { channel in
+                try? await channel.eventLoop.submit { try channel.pipeline.syncOperations.addHandler(AcceptPause(), position: .first) }
+                    .get()
+                await onRunning(channel.localAddress?.port ?? 0)
+            },
             logger: logger)
         return GatewayService(
             application: application, draining: draining, sockets: sockets, drainSeconds: configuration.drainSeconds, logger: logger)

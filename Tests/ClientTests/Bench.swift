@@ -167,6 +167,7 @@ final class FarEnd: Transport {
         var closed = false
         var seen = 0
         var deliveries: [Delivery] = []
+        var asked: [String] = []
         var waiting: [@Sendable (Reply) -> Void] = []
     }
 
@@ -186,6 +187,16 @@ final class FarEnd: Transport {
         }
         if refused { then(.lost) }
     }
+
+    /// Answered by ``answer(_:)`` like a delivery; what was asked is in ``asked``.
+    func check(_ body: [UInt8], then: @escaping @Sendable (Reply) -> Void) {
+        state.withLock { state in
+            state.asked.append(String(decoding: body, as: UTF8.self))
+            state.waiting.append(then)
+        }
+    }
+
+    var asked: [String] { state.withLock { $0.asked } }
 
     func close() { state.withLock { $0.closed = true } }
 

@@ -15,17 +15,18 @@ import Testing
     struct Case: Sendable, CustomTestStringConvertible {
         let name: String
         let steps: [JSON]
+        let receipts: Bool
         var testDescription: String { name }
     }
 
     static let cases = ((try? read("conformance/client.json"))?["cases"]?.list ?? []).map {
-        Case(name: $0["name"]?.text ?? "", steps: $0["steps"]?.list ?? [])
+        Case(name: $0["name"]?.text ?? "", steps: $0["steps"]?.list ?? [], receipts: $0["receipts"] == true)
     }
 
     @Test("there are cases") func some() { #expect(Self.cases.count >= 10) }
 
     @Test("a case of client.json", arguments: cases) func run(_ script: Case) throws {
-        var player = Player()
+        var player = Player(receipts: script.receipts)
         for step in script.steps { try player.play(step) }
     }
 }
@@ -33,7 +34,7 @@ import Testing
 /// Plays the steps of one case against a client.
 private struct Player {
     private static let bound = Outbox.Limits(secret: false, options: .init()).events
-    private let bench = Bench()
+    private let bench: Bench
     private var threads: [String: Parley.Thread] = [:]
     private var streams: [String: Parley.StreamedMessage] = [:]
     /// By the name a case gives them.
@@ -41,13 +42,13 @@ private struct Player {
     private var firstTexts: [String: String] = [:]
     private var delivery: Delivery?
 
-    init() {}
+    init(receipts: Bool) { bench = Bench { $0.receipts = receipts } }
 
     mutating func play(_ step: JSON) throws {
         guard case .object(let words) = step else { return fail("not a step: \(step)") }
         let known: Set<String> = [
             "track", "sent", "report", "answer", "lost", "refused", "advanceMs", "quiet", "heard", "same", "refuseToConnect", "beforeSend",
-            "fields",
+            "fields", "asked",
             "stream", "append", "end",
         ]
         let verbs = words.keys.filter(known.contains)
@@ -67,6 +68,7 @@ private struct Player {
         case "refuseToConnect": bench.farEnd.refuse(value == true)
         case "beforeSend": setHook(value)
         case "fields": fields(value)
+        case "asked": #expect((delivery?.json["receipts"] ?? false) == value)
         case "stream":
             let stream = thread(value).streamMessage(role: Parley.Role(rawValue: value["role"]?.text ?? "") ?? .assistant)
             streams[name] = stream
@@ -157,7 +159,7 @@ private struct Player {
     private func hear(_ expected: [JSON]) {
         let heard = bench.hear().map { verdict in
             ([ids.first { $0.value == verdict.id }?.key ?? "<\(verdict.type)>", verdict.outcome.rawValue]
-                + (verdict.reason.map { [$0] } ?? []))
+                + ((verdict.reason ?? verdict.receipt).map { [$0] } ?? []))
                 .joined(separator: " ")
         }
         #expect(heard.sorted() == expected.map { $0.list.compactMap(\.text).joined(separator: " ") }.sorted())

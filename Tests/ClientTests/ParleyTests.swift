@@ -60,6 +60,39 @@ import Testing
         #expect(events[1]["endedAt"]?.number == ManualTime.start + 2 && events[1]["success"] == true && events[3]["success"] == false)
     }
 
+    @Test("the parent's receipt stands beside it, and nowhere without one")
+    func receipts() {
+        let bench = Bench(key: "sk_test")
+        bench.parley.startRun(kind: .llm, parent: "m", receipt: "r1.one").end()
+        bench.parley.trackRun(kind: .tool, parent: "m", receipt: "r1.one")
+        bench.parley.trackRun(kind: .tool, receipt: "r1.lonely")
+        let events = bench.next()?.events ?? []
+        #expect(events.map { $0["receipt"]?.text } == ["r1.one", nil, "r1.one", nil])
+    }
+
+    @Test(
+        "a receipt is checked by asking, and nothing is said where nobody answers",
+        arguments: [
+            (200, #"{"valid":true,"at":"2026-11-21T12:00:00.000Z"}"#, Parley.Receipt(isValid: true, at: "2026-11-21T12:00:00.000Z")),
+            (200, #"{"valid":false}"#, Parley.Receipt(isValid: false, at: nil)), (200, #"{"valid":"yes"}"#, nil), (200, "<html>", nil),
+            (503, #"{"error":{"code":"draining"}}"#, nil), (0, "", nil),
+        ] as [(Int, String, Parley.Receipt?)])
+    func verify(status: Int, body: String, expected: Parley.Receipt?) async {
+        let bench = Bench(key: "sk_test")
+        async let receipt = bench.parley.verifyReceipt("r1.one", of: "m")
+        while bench.farEnd.asked.isEmpty { await Task.yield() }
+        bench.answer(status, body)
+        #expect(await receipt == expected)
+        #expect((try? JSONDecoder().decode(JSON.self, from: Data(bench.farEnd.asked[0].utf8))) == ["id": "m", "receipt": "r1.one"])
+    }
+
+    @Test("a public key, or a closed client, checks no receipt")
+    func verifyNothing() async {
+        let bench = Bench()
+        #expect(await bench.parley.verifyReceipt("r1.one", of: "m") == nil)
+        #expect(bench.farEnd.asked.isEmpty && bench.warnings.withLock { $0 }.count == 1)
+    }
+
     @Test("a streamed message keeps at most 200 steps of its pace, in order, the last among them")
     func pace() {
         let bench = Bench(key: "sk_test")

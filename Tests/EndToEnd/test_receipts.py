@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import sys
+from pathlib import Path
 
 import requests
 import websockets
@@ -97,3 +99,24 @@ def test_receipts_hold_after_a_restart(gateway, project):
     gateway.stop()
     gateway.start()
     assert project.send(run(said["id"], receipt=receipt)) == ["stored"]
+
+
+def test_a_client_asks_for_receipts_checks_them_and_hands_them_on(project):
+    sys.path.append(str(Path(__file__).resolve().parents[2] / "clients/python"))
+    import parley
+
+    client = parley.Client(project.secret, project.gateway.url, receipts=True)
+    heard = {}
+    client.on_verdict(lambda notice: heard.__setitem__(notice.id, notice))
+    said = client.open_thread("t-1").track_message("user", "Hello")
+    assert client.flush()
+    receipt = heard[said].receipt
+    assert receipt.startswith("r1.")
+    assert client.verify_receipt(said, receipt).valid and client.verify_receipt(said, receipt).at
+    assert client.verify_receipt("another", receipt) == parley.Receipt(False)
+    with client.run("llm", parent=said, receipt=receipt) as run:
+        pass
+    forged = client.track_run("llm", parent=said, receipt=receipt[:-4])
+    assert client.close()
+    assert (heard[forged].verdict, heard[forged].reason, heard[run.id].verdict) == ("quarantined", "invalid_receipt", "stored")
+    assert [(entry["id"], entry["parentProven"]) for entry in project.conversation("t-1")["items"][0]["runs"]] == [(run.id, True)]

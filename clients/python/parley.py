@@ -47,7 +47,8 @@ from typing import Any, Callable, Iterator, Mapping, NamedTuple, Optional, TypeV
 __version__ = "0.1"
 __all__ = [
     "Client", "MessageStream", "Notice", "Run", "Thread", "close", "flush", "identify", "init", "new_id", "off_verdict",
-    "on_verdict", "open_thread", "parent", "run", "start_run", "traced", "track_feedback", "track_run", "track_score",
+    "Receipt", "on_verdict", "open_thread", "parent", "run", "start_run", "traced", "track_feedback", "track_run", "track_score",
+    "verify_receipt",
 ]
 
 # Minutes of a busy backend with the gateway away, and little beside a process that talks to models.
@@ -242,6 +243,16 @@ class Notice(NamedTuple):
     verdict: str
     #: Why, unless `stored` or `duplicate`.
     reason: Optional[str] = None
+    #: The gateway's signed word that it is stored, where the client asks for receipts.
+    receipt: Optional[str] = None
+
+
+class Receipt(NamedTuple):
+    """What the gateway says of a receipt."""
+
+    valid: bool
+    #: When the thing was stored, ISO 8601; of a valid one.
+    at: Optional[str] = None
 
 
 @dataclasses.dataclass(eq=False)
@@ -372,12 +383,14 @@ class _Outbox:
         result = result if isinstance(result, dict) else {"verdict": "retry"}
         verdict, reason = result.get("verdict"), result.get("reason")
         if verdict != "retry":
-            return self._settle(item, str(verdict), reason, str(result.get("message") or ""))
+            return self._settle(item, str(verdict), reason, str(result.get("message") or ""), result.get("receipt"))
         wish = result.get("retryAfterMs")
         self._hold(wish / 1000 if isinstance(wish, (int, float)) else RETRY, now)
         return Notice(item.id, item.type, "retry", reason)
 
-    def _settle(self, item: _Item, verdict: str, reason: Optional[str], message: str = "") -> Notice:
+    def _settle(
+        self, item: _Item, verdict: str, reason: Optional[str], message: str = "", receipt: Optional[str] = None,
+    ) -> Notice:
         """The end of an event's way."""
         if self.items.pop(item.number, None):
             self.bytes -= len(item.json)
@@ -386,7 +399,7 @@ class _Outbox:
             self.dropped[str(reason)] = self.dropped.get(str(reason), 0) + 1
         if reason:
             _warn(f"{item.type} {verdict}: {reason}. {message}")
-        return Notice(item.id, item.type, verdict, reason)
+        return Notice(item.id, item.type, verdict, reason, receipt)
 
     def _least_missed(self) -> Optional[_Item]:
         """What is under way stays, as it may be stored already."""
@@ -468,21 +481,33 @@ def _seconds(after: Optional[str], now: float) -> Optional[float]:
 # The message or run that runs begun from here on are for. Follows coroutines and asyncio.to_thread; a thread of one's own
 # takes it along with contextvars.copy_context().run.
 _parent: contextvars.ContextVar[Optional[str]] = contextvars.ContextVar("parley_parent", default=None)
+# Of the parent that has one: its id, its receipt.
+_proof: contextvars.ContextVar[tuple[Optional[str], Optional[str]]] = contextvars.ContextVar("parley_receipt", default=(None, None))
 
 # A parent that was not named, which is not the same as none.
 _INHERITED: Any = type("Inherited", (), {"__repr__": lambda self: "INHERITED"})()
 
 
 @contextlib.contextmanager
-def parent(id: Optional[str]) -> Iterator[None]:
-    """Runs begun inside are for this message or run, unless they name another."""
-    token = _parent.set(id)
+def parent(id: Optional[str], *, receipt: Optional[str] = None) -> Iterator[None]:
+    """Runs begun inside are for this message or run, unless they name another; with its receipt they prove it."""
+    token, proof = _parent.set(id), _proof.set((id, receipt))
     try:
         yield
     finally:
         # A generator may be closed in another context than it was begun in; then there is nothing to set back.
         with contextlib.suppress(ValueError):
             _parent.reset(token)
+            _proof.reset(proof)
+
+
+def _link(parent: Any, receipt: Optional[str]) -> dict[str, Any]:
+    """Whose a run is. P-RCPT-2: the parent's receipt stands beside it in each part."""
+    if parent is _INHERITED:
+        parent = _parent.get()
+        proven, receipt = _proof.get()
+        receipt = receipt if proven == parent else None
+    return _fields(parent=parent, receipt=receipt if parent else None)
 
 
 # -------------------------------------------------------------------------------------------------------------- client
@@ -502,7 +527,8 @@ class Client:
     """Everything about one key: its outbox, its thread, its retries.
 
     `key` (a secret one, `sk_…`) and `url` may come from the environment's PARLEY_SECRET_KEY and PARLEY_URL.
-    `before_send` takes an event as a dict and gives it back, changed or not, or None to drop it; `id` and `type` stay."""
+    `before_send` takes an event as a dict and gives it back, changed or not, or None to drop it; `id` and `type` stay.
+    With `receipts` the verdict of what is stored comes with the gateway's signed word for it."""
 
     def __init__(
         self,
@@ -510,6 +536,7 @@ class Client:
         url: Optional[str] = None,
         *,
         before_send: Optional[Callable[[dict[str, Any]], Optional[dict[str, Any]]]] = None,
+        receipts: bool = False,
         queue_events: int = QUEUE_EVENTS,
         queue_bytes: int = QUEUE_BYTES,
         exit_timeout: float = EXIT,
@@ -522,6 +549,7 @@ class Client:
         # Bound: what the application adds itself.
         self._listeners: list[Callable[[Notice], Any]] = []
         self._transport = transport
+        self._receipts = bool(receipts)
         self._key: Optional[str] = None
         self._url = ""
         self._configure(key, url, before_send, queue_events, queue_bytes, exit_timeout)
@@ -629,8 +657,9 @@ class Client:
             self._deliver(items)
 
     def _deliver(self, items: list[_Item]) -> None:
-        body = b'{"sentAt":%d,"events":[%s]}' % (self._wall(), b",".join(item.json for item in items))
-        headers = {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json", "User-Agent": f"parley-python/{__version__}"}
+        asked = b'"receipts":true,' if self._receipts else b""
+        body = b'{%s"sentAt":%d,"events":[%s]}' % (asked, self._wall(), b",".join(item.json for item in items))
+        headers = self._headers()
         status, answer, after = 0, None, None
         why: Any = None
         try:
@@ -648,6 +677,9 @@ class Client:
         self._tell(notices)
         with self._condition:
             self._condition.notify_all()
+
+    def _headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json", "User-Agent": f"parley-python/{__version__}"}
 
     def _leave(self) -> None:
         """Before the process ends."""
@@ -681,17 +713,16 @@ class Client:
     @_guard(lambda self: Run(self, new_id(), {}))
     def start_run(
         self, kind: str = "chain", *, id: Optional[str] = None, parent: Optional[str] = _INHERITED, thread: Optional[str] = None,
-        within: Optional[str] = None, user: Optional[dict[str, Any]] = None, started_at: Any = None, **facts: Any,
+        within: Optional[str] = None, user: Optional[dict[str, Any]] = None, started_at: Any = None, receipt: Optional[str] = None,
+        **facts: Any,
     ) -> Run:
         """Work that begins now. Its start and its end are two events with one id. `with` ends it, and makes the runs
         that are begun inside its steps.
 
-        `kind`: llm, agent, tool, chain, retriever or embedding. `facts`: name, input, output, model, provider, usage,
+        `kind`: llm, agent, tool, chain, retriever or embedding. `receipt`: the one that `parent` was given with. `facts`: name, input, output, model, provider, usage,
         cost, success, error, tags, metadata, question, answer, trace, linked_traces, extra."""
         # Where a part of a run is alone, the other having been lost, it still says whose it is.
-        place = _fields(
-            kind=kind, name=facts.get("name"), thread=thread, parent=_parent.get() if parent is _INHERITED else parent,
-            within=within, user=user)
+        place = {**_fields(kind=kind, name=facts.get("name"), thread=thread, within=within, user=user), **_link(parent, receipt)}
         run = Run(self, _id_from(id), place)
         self._admit("run", run.id, {**place, **_facts(facts), "startedAt": self._wall() if started_at is None else started_at})
         return run
@@ -703,14 +734,14 @@ class Client:
     def track_run(
         self, kind: str = "chain", *, id: Optional[str] = None, parent: Optional[str] = _INHERITED, thread: Optional[str] = None,
         within: Optional[str] = None, user: Optional[dict[str, Any]] = None, started_at: Any = None, ended_at: Any = None,
-        **facts: Any,
+        receipt: Optional[str] = None, **facts: Any,
     ) -> str:
         """Work that is over. Answers its id."""
         facts.setdefault("success", facts.get("error") is None)
         fields = _fields(
-            kind=kind, thread=thread, parent=_parent.get() if parent is _INHERITED else parent, within=within, user=user,
-            started_at=started_at, ended_at=self._wall() if ended_at is None else ended_at)
-        return self._admit("run", _id_from(id), {**fields, **_facts(facts)})
+            kind=kind, thread=thread, within=within, user=user, started_at=started_at,
+            ended_at=self._wall() if ended_at is None else ended_at)
+        return self._admit("run", _id_from(id), {**fields, **_link(parent, receipt), **_facts(facts)})
 
     @_guard(_nothing)
     def track_feedback(
@@ -764,6 +795,22 @@ class Client:
     def off_verdict(self, listener: Callable[[Notice], Any]) -> None:
         with contextlib.suppress(ValueError):
             self._listeners.remove(listener)
+
+    @_guard(_nothing)
+    def verify_receipt(self, id: str, receipt: str, timeout: float = FLUSH) -> Optional[Receipt]:
+        """Whether a receipt is the gateway's word that this id is stored; None where the gateway could not be asked in
+        time. In a coroutine: `await asyncio.to_thread(parley.verify_receipt, id, receipt)`."""
+        if not self._key or self._outbox.stopped:
+            return _warn(f"a receipt was not checked: {self._outbox.stopped}")
+        try:
+            status, _, octets = self._transport(
+                self._url + "/v1/receipts", self._headers(), _json({"id": str(id), "receipt": str(receipt)}), timeout)
+            said = json.loads(octets)
+            if status == 200 and isinstance(said.get("valid"), bool):
+                return Receipt(said["valid"], said.get("at") if said["valid"] else None)
+            return _warn(f"a receipt was not checked: HTTP {status}")
+        except Exception as error:
+            return _warn(f"a receipt was not checked: {_shown(error)}")
 
     @_guard(lambda self: False)
     def flush(self, timeout: float = FLUSH) -> bool:
@@ -1059,7 +1106,7 @@ _clients_lock = threading.RLock()
 _first: Optional[Client] = None
 
 
-_OPTIONS = ("before_send", "queue_events", "queue_bytes", "exit_timeout", "transport")
+_OPTIONS = ("before_send", "receipts", "queue_events", "queue_bytes", "exit_timeout", "transport")
 
 
 @_guard(lambda _: _current())
@@ -1132,6 +1179,10 @@ def on_verdict(listener: Callable[[Notice], Any]) -> Callable[[Notice], Any]:
 
 def off_verdict(listener: Callable[[Notice], Any]) -> None:
     _current().off_verdict(listener)
+
+
+def verify_receipt(id: str, receipt: str, timeout: float = FLUSH) -> Optional[Receipt]:
+    return _current().verify_receipt(id, receipt, timeout)
 
 
 def flush(timeout: float = FLUSH) -> bool:

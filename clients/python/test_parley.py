@@ -35,6 +35,8 @@ class Backend(parley.Client):
         self.refuses = False
         self.sent = []
         self.under_way = None
+        # Whether bodies are to ask for receipts; None: it is not looked at.
+        self.asks = None
         self.notices = []
         super().__init__(KEY, "https://gateway.test", **options)
         self._outbox.random = lambda: 0.5
@@ -63,6 +65,7 @@ class Backend(parley.Client):
     def finish(self, items, answer):
         def transport(url, headers, body, timeout):
             assert json.loads(body)["events"] == [json.loads(item.json) for item in items]
+            assert self.asks in (None, json.loads(body).get("receipts", False))
             assert url == "https://gateway.test/v1/events" and headers["Authorization"] == "Bearer " + KEY
             if isinstance(answer, Exception):
                 raise answer
@@ -107,12 +110,12 @@ BOUND = 600
 
 
 class Play:
-    def __init__(self):
+    def __init__(self, receipts=False):
         self.hook = None
-        self.backend = Backend(queue_events=BOUND, before_send=lambda event: self.hook(event) if self.hook else event)
+        self.backend = Backend(receipts=receipts, queue_events=BOUND, before_send=lambda event: self.hook(event) if self.hook else event)
         self.ids, self.unnamed, self.streams, self.first, self.seen = {}, [], {}, {}, 0
         self.told = []
-        self.backend.on_verdict(lambda n: self.told.append([self.name_of(n.id, n.type), n.verdict, *([n.reason] if n.reason else [])]))
+        self.backend.on_verdict(lambda n: self.told.append([self.name_of(n.id, n.type), n.verdict, *filter(None, [n.reason or n.receipt])]))
 
     def name_of(self, id, kind):
         for name, known in self.ids.items():
@@ -162,6 +165,8 @@ class Play:
             for name, fields in step["fields"].items():
                 event = next(event for event in backend.events() if event["id"] == self.ids[name])
                 assert {field: event[field] for field in fields} == fields
+        elif "asked" in step:
+            backend.asks = step["asked"]
         elif "answer" in step:
             if step["answer"] == "stored":
                 backend.stored()
@@ -204,12 +209,63 @@ class Play:
 
 @pytest.mark.parametrize("case", json.loads(CORPUS.read_text())["cases"], ids=lambda case: f"{case['clause']}: {case['name']}")
 def test_conformance(case):
-    play = Play()
+    play = Play(case.get("receipts", False))
     for step in case["steps"]:
         try:
             play.step(step)
         except AssertionError as error:
             raise AssertionError(f"at {json.dumps(step)}: {error}") from error
+
+
+# ------------------------------------------------------------------------------------------------------------- receipts
+
+
+def test_a_parents_receipt_stands_beside_it_in_each_part_and_goes_to_no_other():
+    backend = Backend()
+    with backend.start_run("llm", parent="m-1", receipt="r1.one"):
+        backend.start_run("tool")
+    start, step, end = backend.flown()
+    assert (start["receipt"], end["receipt"], start["parent"]) == ("r1.one", "r1.one", "m-1")
+    assert step["parent"] == start["id"] and "receipt" not in step
+
+
+def test_a_context_hands_the_receipt_to_the_runs_begun_in_it():
+    backend = Backend()
+    with parley.parent("m-1", receipt="r1.one"):
+        backend.track_run("llm")
+        backend.track_run("llm", parent="m-2")
+        with parley.parent("m-3"):
+            backend.track_run("llm")
+    backend.track_run("llm", parent=None, receipt="r1.lonely")
+    assert [(run.get("parent"), run.get("receipt")) for run in backend.flown()] == [
+        ("m-1", "r1.one"), ("m-2", None), ("m-3", None), (None, None)]
+
+
+@pytest.mark.parametrize("answer, expected", [
+    ((200, {}, b'{"valid":true,"at":"2026-11-21T12:00:00.000Z"}'), parley.Receipt(True, "2026-11-21T12:00:00.000Z")),
+    ((200, {}, b'{"valid":false}'), parley.Receipt(False)), ((503, {}, b'{"error":{"code":"draining"}}'), None),
+    ((200, {}, b"<html>"), None), ((200, {}, b'{"valid":"yes"}'), None), (OSError("away"), None),
+])
+def test_a_receipt_is_checked_by_asking_and_nothing_is_said_where_nobody_answers(answer, expected):
+    backend = Backend()
+    asked = []
+
+    def transport(url, headers, body, timeout):
+        asked.append((url, headers["Authorization"], json.loads(body), timeout))
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    backend._transport = transport
+    assert backend.verify_receipt("m-1", "r1.one", timeout=3) == expected
+    assert asked == [("https://gateway.test/v1/receipts", "Bearer " + KEY, {"id": "m-1", "receipt": "r1.one"}, 3)]
+
+
+def test_no_receipt_is_checked_without_a_key_or_after_the_end():
+    assert parley.Client("pk_public", "https://gateway.test").verify_receipt("m-1", "r1.one") is None
+    backend = Backend()
+    backend.close(0)
+    assert backend.verify_receipt("m-1", "r1.one") is None
 
 
 # ---------------------------------------------------------------------------------------------------- what is tracked

@@ -36,8 +36,11 @@ class OverSocket {
     return fresh;
   }
   answer({ socket, batch, events }, results) {
-    const told = results === "stored" ? [] : results.map((result, index) => ({ index, id: events[index].id, ...result })).filter(({ verdict }) => verdict !== "stored");
+    const told = results === "stored" ? [] : results.map((result, index) => ({ index, id: events[index].id, ...result })).filter(({ verdict, receipt }) => verdict !== "stored" || receipt);
     socket.says({ type: "ack", batch: batch.batch, credits: events.length, results: told });
+  }
+  asked({ socket }) {
+    return socket.frames[0].receipts;
   }
   lose({ socket }) {
     socket.closes(1006);
@@ -66,6 +69,9 @@ class OverFetch {
     const all = results === "stored" ? events.map(() => ({ verdict: "stored" })) : results;
     post.answer(200, { results: all.map((result, index) => ({ id: events[index].id, ...result })) });
   }
+  asked({ post }) {
+    return post.receipts;
+  }
   lose({ post }) {
     post.fails();
   }
@@ -74,8 +80,8 @@ class OverFetch {
   }
 }
 
-async function run({ steps }, Far) {
-  const page = openPage();
+async function run({ steps, receipts }, Far) {
+  const page = openPage(receipts ? { receipts: "" } : {});
   const far = new Far(page);
   const threads = new Map();
   const names = new Map(); // id → the name the case calls it by
@@ -148,8 +154,10 @@ async function run({ steps }, Far) {
       await pass(step.quiet);
       assert.equal(pending.length, 0, word);
     } else if (step.heard) {
-      const heard = page.notices.splice(0).map(({ id, type, verdict, reason }) => [names.get(id) || (type === "event" ? "e0" : `<${type}>`), verdict, ...(reason ? [reason] : [])]);
+      const heard = page.notices.splice(0).map(({ id, type, verdict, reason = "", receipt = reason }) => [names.get(id) || (type === "event" ? "e0" : `<${type}>`), verdict, ...(receipt ? [receipt] : [])]);
       assert.deepEqual(heard.sort(), step.heard.slice().sort(), word);
+    } else if ("asked" in step) {
+      assert.equal(far.asked(last) || false, step.asked, word);
     } else if (step.same) {
       for (const name of step.same) {
         const event = last.events.find((each) => nameOf(each) === name);

@@ -31,9 +31,9 @@ function track(parley, { type, thread, ...fields }) {
 const BOUND = 600;
 const BEYOND = "x".repeat(20971521);
 
-async function play(steps) {
+async function play({ steps, receipts }) {
   let hook;
-  const backend = await open({ queueEvents: BOUND, beforeSend: (event) => (hook ? hook(event) : event) });
+  const backend = await open({ receipts, queueEvents: BOUND, beforeSend: (event) => (hook ? hook(event) : event) });
   const { parley } = backend;
   // Name → id; a custom event's is seen in what is sent or told.
   const ids = {};
@@ -69,7 +69,7 @@ async function play(steps) {
     return id;
   };
   const told = [];
-  parley.on("verdict", ({ id, type, verdict, reason }) => told.push([nameOf({ id, type }), verdict, ...(reason ? [reason] : [])]));
+  parley.on("verdict", ({ id, type, verdict, reason = "", receipt = reason }) => told.push([nameOf({ id, type }), verdict, ...(receipt ? [receipt] : [])]));
 
   for (const step of steps) {
     const at = JSON.stringify(step);
@@ -98,6 +98,8 @@ async function play(steps) {
       for (const name of step.same) assert.equal(texts()[ids[name]].pop(), first[ids[name]], at);
     } else if (step.report) {
       assert.deepEqual(delivery.events.find(({ type }) => type === "client_report").reasons, step.report, at);
+    } else if ("asked" in step) {
+      assert.equal(delivery.receipts || false, step.asked, at);
     } else if (step.fields) {
       for (const [name, fields] of Object.entries(step.fields)) {
         const event = delivery.events.find(({ id }) => id === ids[name]);
@@ -141,7 +143,48 @@ async function play(steps) {
   }
 }
 
-for (const { name, clause, steps } of corpus.cases) test(`${clause}: ${name}`, () => play(steps));
+for (const each of corpus.cases) test(`${each.clause}: ${each.name}`, () => play(each));
+
+// ------------------------------------------------------------------------------------------------------------- receipts
+
+test("a parent's receipt stands beside it in each part, and goes to no other", async () => {
+  const backend = await open();
+  const { parley } = backend;
+  const { withParent } = await import(file);
+  const run = parley.startRun({ kind: "llm", parent: "m-1", receipt: "r1.one" });
+  run.startRun({ kind: "tool" });
+  run.end();
+  withParent("m-2", () => {
+    parley.trackRun({ kind: "llm" });
+    parley.trackRun({ kind: "llm", parent: "m-3" });
+    parley.run({ kind: "chain", parent: null, receipt: "r1.lonely" }, () => {});
+  }, "r1.two");
+  await backend.advance(50);
+  assert.deepEqual(backend.posts[0].events.map(({ parent, receipt }) => [parent, receipt]),
+    [["m-1", "r1.one"], [run.id, undefined], ["m-1", "r1.one"], ["m-2", "r1.two"], ["m-3", undefined], [null, undefined], [null, undefined]]);
+});
+
+test("a receipt is checked by asking, and nothing is said where nobody answers", async () => {
+  const backend = await open();
+  const asked = [];
+  const answers = [
+    { status: 200, json: async () => ({ valid: true, at: "2026-11-21T12:00:00.000Z" }) }, { status: 200, json: async () => ({ valid: false }) },
+    { status: 503, json: async () => ({ error: { code: "draining" } }) }, { status: 200, json: async () => JSON.parse("<html>") },
+  ];
+  const { init } = await import(file);
+  const parley = init({ key, url: backend.address + "/receipts" }, { ...backend.machine, fetch: async (address, { body, headers }) => {
+    asked.push([address, headers.Authorization, body]);
+    if (!answers.length) throw new TypeError("fetch failed");
+    return answers.shift();
+  } });
+  const said = [];
+  for (let turn = 0; turn < 5; turn++) said.push(await parley.verifyReceipt("m-1", "r1.one"));
+  assert.deepEqual(said, [{ valid: true, at: "2026-11-21T12:00:00.000Z" }, { valid: false }, null, null, null]);
+  assert.deepEqual(asked[0], [backend.address + "/receipts/v1/receipts", "Bearer " + key, '{"id":"m-1","receipt":"r1.one"}']);
+  await parley.close();
+  assert.equal(await parley.verifyReceipt("m-1", "r1.one"), null);
+  assert.equal(asked.length, 5);
+});
 
 // ---------------------------------------------------------------------------------------------------- what is tracked
 

@@ -107,7 +107,7 @@ class Page {
       fetch: (address, options) => new Promise((resolve, reject) => {
         const answer = (status, body, headers = {}) =>
           resolve({ status, headers: { get: (name) => headers[name] ?? null }, json: async () => (typeof body === "string" ? JSON.parse(body) : body) });
-        page.posts.push({ address, options, answer, fails: () => reject(new TypeError("Failed to fetch")), events: JSON.parse(options.body).events });
+        page.posts.push({ address, options, answer, fails: () => reject(new TypeError("Failed to fetch")), ...JSON.parse(options.body) });
       }),
       setTimeout: (work, delay, ...args) => {
         page.timers.set(page.nextTimer, { at: page.now + delay, work: () => work(...args) });

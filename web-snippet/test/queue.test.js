@@ -50,7 +50,7 @@ test("what is dropped is reported by reason, once, beside the next events", asyn
 test("an event that is not JSON is dropped and the page hears of it by verdict, not by exception", () => {
   const page = openPage();
   const id = page.parley.openThread().trackMessage({ role: "user", content: 10n });
-  assert.deepEqual(page.notices, [{ id, type: "message", verdict: "dropped", reason: "unserializable" }]);
+  assert.deepEqual(page.notices, [{ id, type: "message", verdict: "dropped", reason: "unserializable", receipt: undefined }]);
 });
 
 test("what was tracked is fixed at the call: a later change of the object is not sent", async () => {

@@ -48,7 +48,7 @@ test("an ack that names nobody means stored, and one that names an event means w
 test("without an index the id says who is meant", async () => {
   const page = await openChat();
   page.socket.says({ type: "ack", batch: 1, credits: 1, results: [{ id: page.firstID, verdict: "conflict", reason: "id_conflict" }] });
-  assert.deepEqual(page.notices, [{ id: page.firstID, type: "message", verdict: "conflict", reason: "id_conflict" }]);
+  assert.deepEqual(page.notices, [{ id: page.firstID, type: "message", verdict: "conflict", reason: "id_conflict", receipt: undefined }]);
 });
 
 test("each event costs a credit; at zero the page waits for more", async () => {

@@ -39,6 +39,18 @@ struct GatewayChannel: ServerChildChannel, HTTPChannelHandler {
         return limits
     }()
 
+    /// Names the types of a connection's pipeline, on one thread, before there are connections.
+    ///
+    /// Where two event loops are the first to do so, both at once, Swift's runtime (6.3.1) has been seen to crash: one reads in
+    /// `swift_checkMetadataState` what the other is still making. Once in a thousand starts under load, in debug builds.
+    static func prepare() { precondition(!types.isEmpty) }
+
+    private static let types: Set<ObjectIdentifier> = [
+        ObjectIdentifier(ByteToMessageHandler<HTTPRequestDecoder>.self), ObjectIdentifier(NIOTypedHTTPServerUpgradeHandler<Outcome>.self),
+        ObjectIdentifier(NIOAsyncChannel<HTTPRequestPart, HTTPResponsePart>.self), ObjectIdentifier(SocketUpgrader<Outcome>.self),
+        ObjectIdentifier(EventLoopFuture<Value>.self),
+    ]
+
     func setup(channel: any Channel, logger: Logger) -> EventLoopFuture<Value> {
         channel.eventLoop.makeCompletedFuture {
             let pipeline = channel.pipeline.syncOperations
