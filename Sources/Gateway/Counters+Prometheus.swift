@@ -1,15 +1,23 @@
 import Events
+import Ingest
 
 extension Counters {
-    /// The Prometheus text format, version 0.0.4.
-    /// - Parameters:
-    ///   - scrubbed: what was taken out of texts, by its kind.
-    ///   - held: what `Holdings` holds, and may.
-    ///   - certificateEnds: when the certificate runs out, where there is one.
-    func prometheusText(
-        pressure: Double, scrubbed: [String: Int] = [:], held: (bytes: Int, limit: Int) = (0, 0), places: Places.Counts = .init(),
-        certificateEnds: Int? = nil
-    ) -> String {
+    /// What is not counted here and told beside it.
+    struct Readings: Sendable {
+        var pressure = 0.0
+        /// What was taken out of texts, by its kind.
+        var scrubbed: [String: Int] = [:]
+        /// What `Holdings` holds, and may.
+        var held: (bytes: Int, limit: Int) = (0, 0)
+        var places = Places.Counts()
+        var commits = CommitFigures()
+        /// When the certificate runs out, where there is one.
+        var certificateEnds: Int?
+        var process: ProcessFigures?
+    }
+
+    /// The Prometheus text format, version 0.0.4. OPERATIONS.md has the names.
+    func prometheusText(_ now: Readings) -> String {
         let counts = snapshot
         var page = PrometheusPage()
         page.family("parley_events_total", "counter", "Events by verdict.")
@@ -30,12 +38,12 @@ extension Counters {
                 "parley_http_requests_total", [("route", route.path), ("method", route.method), ("status", String(route.status))], count)
         }
         page.family("parley_connections_open", "gauge", "Connections open now, sockets among them.")
-        page.sample("parley_connections_open", [], places.open)
+        page.sample("parley_connections_open", [], now.places.open)
         page.family(
             "parley_connections_of_one_address", "gauge", "How many of them the address with the most has, without trusted proxies.")
-        page.sample("parley_connections_of_one_address", [], places.most)
+        page.sample("parley_connections_of_one_address", [], now.places.most)
         page.family("parley_connections_turned_away_total", "counter", "Connections and sockets beyond what one address gets.")
-        page.sample("parley_connections_turned_away_total", [], places.turnedAway)
+        page.sample("parley_connections_turned_away_total", [], now.places.turnedAway)
         page.family("parley_sockets_total", "counter", "Sockets opened.")
         page.sample("parley_sockets_total", [], counts.socketsOpened)
         page.family("parley_sockets_open", "gauge", "Sockets open now.")
@@ -45,17 +53,34 @@ extension Counters {
             page.sample("parley_socket_closes_total", [("code", String(code))], count)
         }
         page.family("parley_scrubbed_total", "counter", "What scrubbing rules took out of texts, by kind.")
-        for kind in ScrubbingRule.What.names { page.sample("parley_scrubbed_total", [("kind", kind)], scrubbed[kind] ?? 0) }
+        for kind in ScrubbingRule.What.names { page.sample("parley_scrubbed_total", [("kind", kind)], now.scrubbed[kind] ?? 0) }
         page.family("parley_held_bytes", "gauge", "Bytes of bodies and messages that are on their way.")
-        page.sample("parley_held_bytes", [], held.bytes)
+        page.sample("parley_held_bytes", [], now.held.bytes)
         page.family("parley_held_bytes_limit", "gauge", "How many there may be.")
-        page.sample("parley_held_bytes_limit", [], held.limit)
-        if let certificateEnds {
+        page.sample("parley_held_bytes_limit", [], now.held.limit)
+        if let certificateEnds = now.certificateEnds {
             page.family("parley_tls_certificate_ends_seconds", "gauge", "When the certificate that is shown runs out, in Unix time.")
             page.sample("parley_tls_certificate_ends_seconds", [], certificateEnds)
         }
         page.family("parley_ingest_pressure", "gauge", "How full the queue in front of the store is, 0 to 1.")
-        page.sample("parley_ingest_pressure", [], pressure)
+        page.sample("parley_ingest_pressure", [], now.pressure)
+        page.family("parley_queue_events", "gauge", "Events that wait for the store.")
+        page.sample("parley_queue_events", [], now.commits.queuedEvents)
+        page.family("parley_queue_bytes", "gauge", "Their bytes.")
+        page.sample("parley_queue_bytes", [], now.commits.queuedBytes)
+        page.family("parley_commit_failures_total", "counter", "Commits that failed; nothing of them was acknowledged.")
+        page.sample("parley_commit_failures_total", [], now.commits.failures)
+        page.family("parley_commit_seconds", "histogram", "How long commits took, failed ones too.")
+        var count = 0
+        for (bound, those) in zip(CommitFigures.bounds, now.commits.classes) {
+            count += those
+            page.sample("parley_commit_seconds_bucket", [("le", "\(bound)")], count)
+        }
+        count += now.commits.classes.last ?? 0
+        page.sample("parley_commit_seconds_bucket", [("le", "+Inf")], count)
+        page.sample("parley_commit_seconds_sum", [], now.commits.seconds)
+        page.sample("parley_commit_seconds_count", [], count)
+        if let process = now.process { page.add(process) }
         return page.text
     }
 }
@@ -66,6 +91,20 @@ private struct PrometheusPage {
 
     mutating func family(_ name: String, _ type: String, _ help: String) {
         text += "# HELP \(name) \(help)\n# TYPE \(name) \(type)\n"
+    }
+
+    /// By the names that Prometheus' own client libraries have for them.
+    mutating func add(_ process: ProcessFigures) {
+        func add(_ name: String, _ type: String, _ help: String, _ value: (some CustomStringConvertible)?) {
+            guard let value else { return }
+            family(name, type, help)
+            sample(name, [], value)
+        }
+        add("process_cpu_seconds_total", "counter", "Processor time, of all threads.", process.processorSeconds)
+        add("process_resident_memory_bytes", "gauge", "Memory that is resident.", process.residentBytes)
+        add("process_open_fds", "gauge", "File descriptors that are open.", process.openDescriptors)
+        add("process_max_fds", "gauge", "How many there may be.", process.mostDescriptors)
+        add("process_start_time_seconds", "gauge", "When it began, in seconds since 1970.", process.startSeconds)
     }
 
     mutating func sample(_ name: String, _ labels: [(String, String)], _ value: some CustomStringConvertible) {

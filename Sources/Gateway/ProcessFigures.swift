@@ -43,7 +43,8 @@ struct ProcessFigures: Sendable {
     private static let start: Double? = {
         let stat = words(of: "/proc/self/stat")
         let machine = words(of: "/proc/stat")
-        guard let name = stat.lastIndex(where: { $0.hasSuffix(")") }), stat.indices.contains(name + 20), let ticks = Double(stat[name + 20]),
+        guard let name = stat.lastIndex(where: { $0.hasSuffix(")") }), stat.indices.contains(name + 20),
+            let ticks = Double(stat[name + 20]),
             let key = machine.firstIndex(of: "btime"), machine.indices.contains(key + 1), let boot = Double(machine[key + 1])
         else { return nil }
         return boot + ticks / Double(sysconf(Int32(_SC_CLK_TCK)))

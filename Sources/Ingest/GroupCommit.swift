@@ -51,6 +51,7 @@ public final class GroupCommit: Service, Sendable {
     private struct Queue {
         var waiting: Deque<Waiting> = []
         var weight = Weight()
+        var figures = CommitFigures()
         var isClosed = false
         var wake: CheckedContinuation<Void, Never>?
     }
@@ -72,6 +73,15 @@ public final class GroupCommit: Service, Sendable {
         return max(
             Double(weight.events) / Double(configuration.maximumQueuedEvents),
             Double(weight.bytes) / Double(configuration.maximumQueuedBytes))
+    }
+
+    /// What was done since the start, and what waits.
+    var figures: CommitFigures {
+        queue.withLock { queue in
+            var figures = queue.figures
+            (figures.queuedEvents, figures.queuedBytes) = (queue.weight.events, queue.weight.bytes)
+            return figures
+        }
     }
 
     /// Puts a delivery in line; `completion` is called once, after commit or when it can't be had.
@@ -154,13 +164,20 @@ public final class GroupCommit: Service, Sendable {
 
     private func commit(_ batch: [Waiting]) async {
         let weight = batch.reduce(into: Weight()) { $0 += $1.weight }
+        let began = ContinuousClock.now
+        func leave(failed: Bool) {
+            queue.withLock { queue in
+                queue.weight -= weight
+                queue.figures.note(ContinuousClock.now - began, failed: failed)
+            }
+        }
         do {
             let verdicts = try await sink.append(batch.map(\.delivery))
-            queue.withLock { $0.weight -= weight }
+            leave(failed: false)
             // P-ACK-2: the verdicts leave after commit.
             for (waiting, verdicts) in zip(batch, verdicts) { waiting.completion?(.success(verdicts)) }
         } catch {
-            queue.withLock { $0.weight -= weight }
+            leave(failed: true)
             logger.error(
                 "commit failed; senders are told to try again", metadata: ["error": "\(error.description)", "deliveries": "\(batch.count)"])
             for waiting in batch { waiting.completion?(.failure(error)) }

@@ -22,6 +22,9 @@ public struct Ingest: Sendable {
     /// How full the queue in front of the store is, 0...1; credits shrink above one half.
     public var pressure: Double { commits.pressure }
 
+    /// What the group commit did since the start, and what waits for it.
+    public var commitFigures: CommitFigures { commits.figures }
+
     /// What became of a parcel: one verdict an item, in order.
     public struct Answer: Sendable {
         public var verdicts: [Verdict]

@@ -24,11 +24,11 @@ struct OperationsRoutes: Sendable {
                 return await ready() ? Self.text("ready\n") : Refusal(.storeUnavailable).response()
             }
             router.on("/metrics", method: method) { _, _ in
-                Self.text(
-                    counters.prometheusText(
-                        pressure: ingest.pressure, scrubbed: ingest.scrubbedByKind, held: (holdings.held, holdings.total),
-                        places: places.counts, certificateEnds: tls?.notAfter),
-                    type: "text/plain; version=0.0.4; charset=utf-8")
+                let now = Counters.Readings(
+                    pressure: ingest.pressure, scrubbed: ingest.scrubbedByKind, held: (holdings.held, holdings.total),
+                    places: places.counts,
+                    commits: ingest.commitFigures, certificateEnds: tls?.notAfter, process: ProcessFigures())
+                return Self.text(counters.prometheusText(now), type: "text/plain; version=0.0.4; charset=utf-8")
             }
             router.on(RouterPath(ReasonsPage.path), method: method) { _, _ in ReasonsPage.response() }
         }
