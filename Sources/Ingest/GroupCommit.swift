@@ -34,6 +34,7 @@ public final class GroupCommit: Service, Sendable {
     private struct Queue {
         var waiting: Deque<Waiting> = []
         var events = 0
+        var maximumEvents: Int
         var isClosed = false
         var wake: CheckedContinuation<Void, Never>?
     }
@@ -41,16 +42,20 @@ public final class GroupCommit: Service, Sendable {
     private let sink: any EventSink
     private let configuration: Configuration
     private let logger: Logger
-    private let queue = Mutex(Queue())
+    private let queue: Mutex<Queue>
 
     public init(sink: any EventSink, configuration: Configuration = Configuration(), logger: Logger) {
         self.sink = sink
         self.configuration = configuration
+        queue = Mutex(Queue(maximumEvents: configuration.maximumQueuedEvents))
         self.logger = logger
     }
 
     /// How full the queue is, 0...1.
-    public var pressure: Double { queue.withLock { Double($0.events) / Double(configuration.maximumQueuedEvents) } }
+    public var pressure: Double { queue.withLock { Double($0.events) / Double($0.maximumEvents) } }
+
+    /// Takes another bound from now on; what is in line stays there.
+    public func setMaximumQueuedEvents(_ count: Int) { queue.withLock { $0.maximumEvents = count } }
 
     /// Puts a delivery in line; `completion` is called once, after commit or when it can't be had.
     func submit(_ delivery: Delivery, completion: Completion?) {
@@ -59,7 +64,7 @@ public final class GroupCommit: Service, Sendable {
         enum Outcome { case queued(CheckedContinuation<Void, Never>?), full, closed }
         let outcome: Outcome = queue.withLock { queue in
             if queue.isClosed { return .closed }
-            if queue.events > 0, queue.events + weight > configuration.maximumQueuedEvents { return .full }
+            if queue.events > 0, queue.events + weight > queue.maximumEvents { return .full }
             queue.events += weight
             queue.waiting.append(Waiting(delivery: delivery, completion: completion))
             let wake = queue.wake

@@ -31,7 +31,8 @@ public struct Review: Sendable {
     ///   - newTicket: makes the secret of a session; handed in so that tests can know it.
     public init(
         store: any Shelf, authenticator: any ReadAuthenticator, office: any BackOffice, clock: WallClock = .system,
-        isServedOverHTTPS: @escaping @Sendable () -> Bool = { false }, newTicket: @escaping @Sendable () -> Ticket = { Ticket() }, logger: Logger
+        isServedOverHTTPS: @escaping @Sendable () -> Bool = { false }, newTicket: @escaping @Sendable () -> Ticket = { Ticket() },
+        logger: Logger
     ) {
         self.store = store
         self.authenticator = authenticator

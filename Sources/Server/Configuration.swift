@@ -27,6 +27,7 @@ import Foundation
 /// | (none) | (none) | `PARLEY_INACTIVE_AFTER`, or `OPIK_TRACE_THREAD_TIMEOUT_TO_MARK_AS_INACTIVE` | `15m` |
 /// | (none) | (none) | `PARLEY_SEALING_KEY` | `sealing.key` in the data folder |
 ///
+/// A running server takes `publicUrl`, `queuedEvents` and `logLevel` over from a changed file at SIGHUP (`Reload`).
 /// Origins, quotas and times of a project are the project's own: `parley project set`.
 struct ServerConfiguration: Sendable {
     static let defaultData = "./parley-data"

@@ -11,7 +11,9 @@ struct Serve: AsyncParsableCommand {
         discussion: """
             Every option is also an environment variable (PARLEY_LISTEN, PARLEY_TRUSTED_PROXIES, …) and a key in the file \
             that --config names, a JSON object: listen, data, demo, publicUrl, trustedProxies, maximumConnections, \
-            queuedEvents, drainSeconds, logLevel, json. Flags win over the environment, that over the file.
+            queuedEvents, drainSeconds, logLevel, json. Flags win over the environment, that over the file. \
+            SIGHUP reads the file again: logLevel, queuedEvents and publicUrl are taken over, the others take a restart; a file with a fault \
+            is refused and the old settings stay. The log says what changed.
             """)
 
     @Option(help: ArgumentHelp("The address to listen on (PARLEY_LISTEN; default: 127.0.0.1:8787).", valueName: "host:port"))
@@ -42,10 +44,9 @@ struct Serve: AsyncParsableCommand {
 
     func run() async throws {
         let configuration = try await ServerConfiguration.read(flags: flags, file: config)
+        LeveledLogHandler.set(configuration.logLevel)
         LoggingSystem.bootstrap { label in
-            var handler = StreamLogHandler.standardError(label: label)
-            handler.logLevel = configuration.logLevel
-            return handler
+            LeveledLogHandler(label: label)
         }
         let logger = Logger(label: "parley")
 
@@ -56,8 +57,9 @@ struct Serve: AsyncParsableCommand {
         defer { try? store.close() }
         let demo = configuration.demo ? try await Demo.open(in: configuration.data, store: store, now: clock.now()) : nil
         do {
-            try await Assembly(configuration, store: store, sealer: try configuration.data.sealer(), clock: clock, logger: logger).serve {
-                port in
+            try await Assembly(configuration, store: store, sealer: try configuration.data.sealer(), clock: clock, logger: logger).serve(
+                rereading: { [flags, config] in try await ServerConfiguration.read(flags: flags, file: config) }
+            ) { port in
                 do {
                     try await greet(configuration, port: port, demo: demo, store: store, clock: clock)
                 } catch {
