@@ -262,6 +262,7 @@ let package = Package(
                 "SQLiteStore", "TestKit", "Events", "Conversations",
                 .product(name: "GRDB", package: "GRDB.swift"), .product(name: "Logging", package: "swift-log"),
             ],
+            exclude: ["Frozen"],
             swiftSettings: strict),
         .testTarget(
             name: "ReviewTests",

@@ -52,6 +52,7 @@ public final class GroupCommit: Service, Sendable {
         var waiting: Deque<Waiting> = []
         var weight = Weight()
         var figures = CommitFigures()
+        var maximumEvents: Int
         var isClosed = false
         var wake: CheckedContinuation<Void, Never>?
     }
@@ -59,19 +60,20 @@ public final class GroupCommit: Service, Sendable {
     private let sink: any EventSink
     private let configuration: Configuration
     private let logger: Logger
-    private let queue = Mutex(Queue())
+    private let queue: Mutex<Queue>
 
     public init(sink: any EventSink, configuration: Configuration = Configuration(), logger: Logger) {
         self.sink = sink
         self.configuration = configuration
+        queue = Mutex(Queue(maximumEvents: configuration.maximumQueuedEvents))
         self.logger = logger
     }
 
     /// How full the queue is, 0...1.
     public var pressure: Double {
-        let weight = queue.withLock { $0.weight }
+        let (weight, maximumEvents) = queue.withLock { ($0.weight, $0.maximumEvents) }
         return max(
-            Double(weight.events) / Double(configuration.maximumQueuedEvents),
+            Double(weight.events) / Double(maximumEvents),
             Double(weight.bytes) / Double(configuration.maximumQueuedBytes))
     }
 
@@ -84,6 +86,9 @@ public final class GroupCommit: Service, Sendable {
         }
     }
 
+    /// Takes another bound from now on; what is in line stays there.
+    public func setMaximumQueuedEvents(_ count: Int) { queue.withLock { $0.maximumEvents = count } }
+
     /// Puts a delivery in line; `completion` is called once, after commit or when it can't be had.
     func submit(_ delivery: Delivery, completion: Completion?) {
         let waiting = Waiting(delivery, completion)
@@ -92,7 +97,7 @@ public final class GroupCommit: Service, Sendable {
         let outcome: Outcome = queue.withLock { queue in
             if queue.isClosed { return .closed }
             let isFull =
-                queue.weight.events + weight.events > configuration.maximumQueuedEvents
+                queue.weight.events + weight.events > queue.maximumEvents
                 || queue.weight.bytes + weight.bytes > configuration.maximumQueuedBytes
             if isFull, queue.weight.events > 0 { return .full }
             queue.weight += weight

@@ -94,6 +94,7 @@ struct Assembly: Sendable {
     }
 
     let configuration: ServerConfiguration
+    let live: LiveConfiguration
     let store: any EmbeddedStore
     let keys: KeyRing
     let commits: GroupCommit
@@ -110,6 +111,7 @@ struct Assembly: Sendable {
         clock: WallClock = .system, logger: Logger
     ) {
         self.configuration = configuration
+        live = LiveConfiguration(configuration)
         self.store = store
         self.tls = tls
         self.clock = clock
@@ -123,8 +125,12 @@ struct Assembly: Sendable {
 
     /// Serves until SIGINT or SIGTERM. Services end in reverse order: the gateway drains first, while group commit still
     /// commits what it hands on.
-    /// - Parameter onRunning: called once with the port that is listened on.
-    func serve(onRunning: @escaping @Sendable (Int) async -> Void) async throws {
+    /// - Parameters:
+    ///   - read: reads the configuration anew, for a reload.
+    ///   - onRunning: called once with the port that is listened on.
+    func serve(
+        rereading read: @escaping @Sendable () async throws -> ServerConfiguration, onRunning: @escaping @Sendable (Int) async -> Void
+    ) async throws {
         try await keys.refresh()
         let router = Router(context: GatewayContext.self)
         let gateway = Gateway(
@@ -138,14 +144,15 @@ struct Assembly: Sendable {
         Review(
             store: store, authenticator: ReadAuthority(keys: keys),
             office: ReviewOffice(store: store, ingest: ingest, keys: keys, clock: clock), clock: clock,
-            isServedOverHTTPS: { [configuration] in configuration.publicURL?.hasPrefix("https://") ?? false }, logger: logger
+            isServedOverHTTPS: { [live] in live.current.publicURL?.hasPrefix("https://") ?? false }, logger: logger
         ).addRoutes(to: router)
 
         let watch: [any Service] = tls.map { [$0] } ?? []
         var group = ServiceGroupConfiguration(
             services: watch + [
                 keys, Upkeep(store: store), NameKeeper(keys: keys, schemes: Self.schemes, logger: logger),
-                Retention(store: store, clock: clock, logger: logger), commits,
+                Retention(store: store, clock: clock, logger: logger),
+                Reload(live: live, read: read, takers: takers, logger: logger), commits,
                 gateway.service(router: router, onRunning: onRunning),
             ],
             gracefulShutdownSignals: [.sigint, .sigterm],
@@ -154,6 +161,19 @@ struct Assembly: Sendable {
         // What is not done by then is cut off; its senders have no verdict and send again.
         group.maximumGracefulShutdownDuration = .seconds(configuration.drainSeconds + 5)
         try await ServiceGroup(configuration: group).run()
+    }
+
+    /// What changes with a reload; projects, keys, origins and quotas are read anew each second anyway, and now.
+    private var takers: [Reload.Taker] {
+        [
+            Reload.Taker(name: "certificate") { [tls] _ in { tls?.reload() } },
+            Reload.Taker(name: "log level") { new in { LeveledLogHandler.set(new.logLevel) } },
+            Reload.Taker(name: "queue") { [commits] new in { commits.setMaximumQueuedEvents(new.queuedEvents) } },
+            Reload.Taker(name: "projects and keys") { [keys] _ in
+                try await keys.refresh()
+                return {}
+            },
+        ]
     }
 
     private var desk: Gateway.DeskMaker {

@@ -26,11 +26,13 @@ import Foundation
 /// | `queuedEvents` | `--queued-events` | `PARLEY_QUEUED_EVENTS` | `20000` |
 /// | `drainSeconds` | `--drain-seconds` | `PARLEY_DRAIN_SECONDS` | `20` |
 /// | `logLevel` | `--log-level` | `PARLEY_LOG_LEVEL` | `info` |
+/// | `logFormat` | `--log-format` | `PARLEY_LOG_FORMAT` | `text` |
 /// | `json` | `--json` | `PARLEY_JSON` | `false` |
 /// | (none) | `--config` | `PARLEY_CONFIG` | no file |
 /// | (none) | (none) | `PARLEY_INACTIVE_AFTER`, or `OPIK_TRACE_THREAD_TIMEOUT_TO_MARK_AS_INACTIVE` | `15m` |
 /// | (none) | (none) | `PARLEY_SEALING_KEY` | `sealing.key` in the data folder |
 ///
+/// A running server takes `publicUrl`, `queuedEvents` and `logLevel` over from a changed file at SIGHUP (`Reload`).
 /// Origins, quotas and times of a project are the project's own: `parley project set`.
 struct ServerConfiguration: Sendable {
     static let defaultData = "./parley-data"
@@ -56,12 +58,13 @@ struct ServerConfiguration: Sendable {
     /// How long open connections get to finish once the server is told to stop; below the 30 s that containers are given.
     var drainSeconds = 20
     var logLevel = Logger.Level.info
+    var logFormat = LeveledLogHandler.Format.text
     var json = false
 
     enum Key: String, CaseIterable {
         case listen, data, demo, publicUrl, tlsCertificate, tlsKey, trustedProxies, maximumConnections, connectionsPerAddress,
             heldMegabytes, queuedEvents,
-            drainSeconds, logLevel, json
+            drainSeconds, logLevel, logFormat, json
     }
 }
 
@@ -143,6 +146,12 @@ extension ServerConfiguration {
                 }
                 return range
             }
+        }
+        if let text = try await value(.logFormat, "text", { try await reader.fetchString(forKey: $0) }) {
+            guard let format = LeveledLogHandler.Format(rawValue: text) else {
+                throw Complaint("There is no log format \(text.forTerminal()): use text or json.")
+            }
+            configuration.logFormat = format
         }
         if let text = try await value(.logLevel, "text", { try await reader.fetchString(forKey: $0) }) {
             guard let level = Logger.Level(rawValue: text) else {

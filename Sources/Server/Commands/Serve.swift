@@ -12,7 +12,9 @@ struct Serve: AsyncParsableCommand {
         discussion: """
             Every option is also an environment variable (PARLEY_LISTEN, PARLEY_TRUSTED_PROXIES, …) and a key in the file \
             that --config names, a JSON object: listen, data, demo, publicUrl, tlsCertificate, tlsKey, trustedProxies, maximumConnections, \
-            connectionsPerAddress, heldMegabytes, queuedEvents, drainSeconds, logLevel, json. Flags win over the environment, that over the file.
+            connectionsPerAddress, heldMegabytes, queuedEvents, drainSeconds, logLevel, logFormat, json. Flags win over the environment, that over the file. \
+            SIGHUP reads the file again: logLevel, queuedEvents and publicUrl are taken over, the others take a restart; a file with a fault \
+            is refused and the old settings stay. The log says what changed.
             """)
 
     @Option(help: ArgumentHelp("The address to listen on (PARLEY_LISTEN; default: 127.0.0.1:8787).", valueName: "host:port"))
@@ -56,13 +58,15 @@ struct Serve: AsyncParsableCommand {
     @Option(
         help: ArgumentHelp("trace, debug, info, notice, warning, error or critical (PARLEY_LOG_LEVEL; default: info).", valueName: "level"))
     var logLevel: String?
+    @Option(
+        help: ArgumentHelp("text, or json: an object a line (PARLEY_LOG_FORMAT; default: text).", valueName: "format"))
+    var logFormat: String?
 
     func run() async throws {
         let configuration = try await ServerConfiguration.read(flags: flags, file: config)
+        LeveledLogHandler.set(configuration.logLevel)
         LoggingSystem.bootstrap { label in
-            var handler = StreamLogHandler.standardError(label: label)
-            handler.logLevel = configuration.logLevel
-            return handler
+            LeveledLogHandler(label: label, format: configuration.logFormat)
         }
         let logger = Logger(label: "parley")
 
@@ -82,8 +86,9 @@ struct Serve: AsyncParsableCommand {
         let demo = configuration.demo ? try await Demo.open(in: configuration.data, store: store, now: clock.now()) : nil
         do {
             try await Assembly(configuration, store: store, sealer: try configuration.data.sealer(), tls: tls, clock: clock, logger: logger)
-                .serve {
-                    port in
+                .serve(
+                    rereading: { [flags, config] in try await ServerConfiguration.read(flags: flags, file: config) }
+                ) { port in
                     do {
                         try await greet(configuration, port: port, demo: demo, store: store, clock: clock)
                     } catch {
@@ -111,6 +116,7 @@ struct Serve: AsyncParsableCommand {
         flags[.queuedEvents] = queuedEvents.map { .int($0) }
         flags[.drainSeconds] = drainSeconds.map { .int($0) }
         flags[.logLevel] = logLevel.map { .string($0) }
+        flags[.logFormat] = logFormat.map { .string($0) }
         return flags
     }
 

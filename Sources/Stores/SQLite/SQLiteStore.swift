@@ -70,6 +70,11 @@ public final class SQLiteStore: Sendable {
         }
         do {
             pool = try DatabasePool(path: path, configuration: options)
+            let isLater = try pool.read { try Migrations.migrator.hasBeenSuperseded($0) }
+            guard !isLater else {
+                throw OpenFailure(
+                    description: "\(path) was written by a newer Parley: use that one, or a later one; or restore an earlier backup.")
+            }
             try Migrations.migrator.migrate(pool)
             try pool.writeWithoutTransaction { db in
                 // P-ACK-1: GRDB sets NORMAL when it opens a pool, so FULL has to come after.
