@@ -1,5 +1,5 @@
 import Events
-import Hummingbird
+import HTTPTypes
 import Keys
 import Logging
 import NIOCore

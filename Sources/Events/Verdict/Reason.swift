@@ -182,7 +182,7 @@ public enum Reason: String, Sendable, CaseIterable, Hashable {
                 "The key, address, socket, conversation or project has used up its quota.",
                 "Wait for the time in Retry-After, or raise the quota (`parley project set`)."
             )
-        case .overloaded: ("More is waiting to be written than memory may hold.", "Send it again after Retry-After.")
+        case .overloaded: ("More is on its way or waiting to be written than memory may hold.", "Send it again after Retry-After.")
         case .storeUnavailable: ("The store did not take the events.", "Send them again; see `parley doctor` and the log.")
         case .diskFull: ("The disk is full.", "Free some space; senders try again by themselves.")
         case .draining: ("The gateway is shutting down.", "Reconnect; another one answers.")
