@@ -755,7 +755,7 @@ def test_what_waits_for_a_stalled_disk_is_bounded_in_bytes_too(bench):
     pid = bench.process.pid
     before = level_of(pid).memory
     bench.faults.slow(faults.WAL_SYNC, 8000)
-    senders, bodies_each, bound = 150, 2, 160 << 20
+    senders, bodies_each, bound = 100, 2, 160 << 20
     told = Counter()
     lock = threading.Lock()
     enough = threading.Event()
