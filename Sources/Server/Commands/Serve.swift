@@ -49,6 +49,7 @@ struct Serve: AsyncParsableCommand {
         }
         let logger = Logger(label: "parley")
 
+        OpenFiles.makeRoom(forConnections: configuration.maximumConnections, logger: logger)
         let clock = WallClock.system
         let store = try Assembly.openStore(in: configuration.data, clock: clock, logger: logger)
         defer { try? store.close() }
