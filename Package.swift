@@ -16,6 +16,10 @@ var strict: [SwiftSetting] = [
 // scripts/test sets it: there, what the compiler warns of in our own targets stops the build.
 if Context.environment["PARLEY_WARNINGS_AS_ERRORS"] != nil { strict.append(.unsafeFlags(["-warnings-as-errors"])) }
 
+// scripts/fuzz sets it to libFuzzer's library. Then our own rooms are built so that libFuzzer sees where an input leads.
+let fuzzer = Context.environment["PARLEY_FUZZER"]
+if fuzzer != nil { strict.append(.unsafeFlags(["-sanitize=fuzzer"])) }
+
 let package = Package(
     name: "parley",
     platforms: [.macOS(.v15), .iOS(.v16), .tvOS(.v16), .watchOS(.v9), .visionOS(.v1)],
@@ -290,3 +294,20 @@ let package = Package(
             swiftSettings: strict),
     ]
 )
+
+// What strangers' bytes are read by, under libFuzzer; a program that only scripts/fuzz builds.
+if let fuzzer {
+    package.targets += [
+        .target(name: "CFuzzer", path: "Tests/Fuzz/CFuzzer"),
+        .executableTarget(
+            name: "parley-fuzz",
+            dependencies: [
+                "AgnostDoor", "CFuzzer", "Events", "Gateway", "Ingest", "Keys", "LunaryDoor", "NativeDoor", "OTLPDoor", "OpikDoor",
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "NIOCore", package: "swift-nio"),
+            ],
+            path: "Tests/Fuzz/Targets",
+            swiftSettings: strict,
+            linkerSettings: [.unsafeFlags([fuzzer]), .linkedLibrary("stdc++"), .linkedLibrary("m")]),
+    ]
+}

@@ -78,6 +78,7 @@ struct Serve: AsyncParsableCommand {
             }
         }
 
+        OpenFiles.makeRoom(forConnections: configuration.maximumConnections, logger: logger)
         let clock = WallClock.system
         let lease = try configuration.data.serve()
         defer { lease.end() }
