@@ -116,7 +116,7 @@ struct Assembly: Sendable {
         self.tls = tls
         self.clock = clock
         self.logger = logger
-        keys = KeyRing(store: store, sealer: sealer, clock: clock, logger: logger)
+        keys = KeyRing(store: NotedControl(store: store), sealer: sealer, clock: clock, logger: logger)
         var bounds = GroupCommit.Configuration()
         bounds.maximumQueuedEvents = configuration.queuedEvents
         commits = GroupCommit(sink: store, configuration: bounds, logger: logger)

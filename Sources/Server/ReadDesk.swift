@@ -23,24 +23,15 @@ struct ReadDesk: Desk {
 
     func project(_ name: String?, creating: Bool) async throws(Refusal) -> Project {
         if let project = passage.project { return project }
-        if let name {
-            let wasThere = keys.projects(of: passage).contains { $0.name == name || $0.id == name }
-            let project = try await keys.project(named: name, creating: creating)
-            if !wasThere, creating { try await note("project.create", project, in: project.number) }
-            return project
-        }
+        if let name { return try await keys.project(named: name, creating: creating) }
         guard let first = keys.projects(of: passage).first else { throw Refusal(.projectRequired, field: "project") }
         return first
     }
 
     func deleteProject(_ project: Project) async throws(Refusal) {
         try await keys.delete(project, by: passage)
-        try await note("project.delete", project)
-    }
-
-    private func note(_ action: String, _ project: Project, in number: ProjectID? = nil) async throws(Refusal) {
         do {
-            try await store.note(action, by: passage.key.id, in: number, subject: project.id) { $0.field("name", project.name) }
+            try await store.note("project.delete", by: passage.key.id, subject: project.id) { $0.field("name", project.name) }
         } catch {
             throw Refusal(.storeUnavailable)
         }

@@ -2,6 +2,9 @@
 
 import getpass
 import json
+import time
+
+import requests
 
 from parley_process import message, new_id
 
@@ -55,6 +58,18 @@ def test_every_command_that_changes_something_is_noted(gateway, tmp_path):
     assert {"project.delete", "project.create", "export"} <= {e["action"] for e in entries(gateway)}
     shown = gateway.command("audit", "--limit", "3").stdout
     assert "project.delete" in shown and ME in shown
+
+
+def test_a_project_that_a_key_makes_is_noted_once(gateway):
+    key = gateway.answer("key", "create", "--scope", "workspace", "--lane", "secret")["key"]
+    time.sleep(1.5)
+    for _ in range(2):
+        trace = {"id": new_id(), "name": "answer", "project_name": "made-by-key", "start_time": "2026-01-01T00:00:00Z", "input": {"a": 1}}
+        answer = requests.post(
+            gateway.url + "/api/v1/private/traces/batch", headers={"Authorization": key}, json={"traces": [trace]}, timeout=20)
+        assert answer.status_code == 204, answer.text
+    made, = entries(gateway, "--project", "made-by-key")
+    assert (made["action"], made["by"]) == ("project.create", "workspace key")
 
 
 def test_what_only_reads_leaves_nothing(gateway, project):
