@@ -5,7 +5,7 @@ alike. Of each kind the median counts, which a few slow answers don't move. Its 
 about a fifteenth of the spread (the distance between the quartiles of all). A difference of medians below half the spread is therefore
 seven times what chance makes of equals, and still so small that somebody over a network, where the spread is a thousand times larger,
 would need millions of answers a letter; a comparison that looks a prefix up, or hashes only what begins right, is far above it. A
-machine under load makes one measurement odd now and then: only what three in a row say counts.
+machine under load makes one measurement odd now and then: only what five in a row say counts.
 """
 
 import random
@@ -20,7 +20,7 @@ from wire import Line, request
 
 ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 PAIRS = 250
-ROUNDS = 3
+ROUNDS = 5
 
 
 def sealed(body):
@@ -46,10 +46,11 @@ def unlike(key, chance):
 def measure(gateway, guesses, ask):
     """Seconds to the answer, by kind of guess; pairs in changing order."""
     chance, taken = random.Random(7), {kind: [] for kind in guesses}
+    # Made before the first is sent: a guess that took longer to make would find the gateway's threads deeper asleep.
+    rounds = [[(kind, ask(guesses[kind](chance))) for kind in chance.sample(list(guesses), len(guesses))] for _ in range(PAIRS + 20)]
     with Line(gateway) as line:
-        for number in range(PAIRS + 20):
-            for kind in chance.sample(list(guesses), len(guesses)):
-                data = ask(guesses[kind](chance))
+        for number, requests_of_round in enumerate(rounds):
+            for kind, data in requests_of_round:
                 begun = time.perf_counter()
                 line.send(data)
                 answer = line.answer()
