@@ -11,12 +11,16 @@ public struct Ingest: Sendable {
     private let unbooked = Unbooked()
     private let scrubbed = ScrubbedCount()
     private let schemes: [IDScheme]
+    private let watch: (@Sendable (ParcelReport) -> Void)?
 
-    /// - Parameter schemes: the other names that dialects give to IDs.
-    public init(keys: KeyRing, commits: GroupCommit, schemes: [IDScheme] = []) {
+    /// - Parameters:
+    ///   - schemes: the other names that dialects give to IDs.
+    ///   - watch: told of each parcel that a key sent, once it is answered.
+    public init(keys: KeyRing, commits: GroupCommit, schemes: [IDScheme] = [], watch: (@Sendable (ParcelReport) -> Void)? = nil) {
         self.keys = keys
         self.commits = commits
         self.schemes = schemes
+        self.watch = watch
     }
 
     /// How full the queue in front of the store is, 0...1; credits shrink above one half.
@@ -30,6 +34,8 @@ public struct Ingest: Sendable {
         public var verdicts: [Verdict]
         /// Where they were asked for, one an item: of what is stored.
         public var receipts: [String?] = []
+        /// When admission was done, where somebody watches.
+        var admittedAt: ContinuousClock.Instant?
 
         public init(verdicts: [Verdict], receipts: [String?] = []) { (self.verdicts, self.receipts) = (verdicts, receipts) }
     }
@@ -63,6 +69,7 @@ public struct Ingest: Sendable {
         completion: @escaping @Sendable (Answer) -> Void
     ) {
         guard !parcel.items.isEmpty else { return completion(Answer(verdicts: [])) }
+        let completion = watched(completion, transport, access.lane, receivedAt: receivedAt)
         let source = access.source(over: transport)
         var overlooked = access.overlooked
         let bytes = access.lane == .public ? parcel.items.reduce(0) { $0 + $1.size } : 0
@@ -83,6 +90,22 @@ public struct Ingest: Sendable {
         if keys.limitsThreads(access) { terms.slowed = slowed(parcel, by: access) }
         terms.pressure = pressure
         deliver(parcel, from: source, on: terms, receivedAt: receivedAt, completion: completion)
+    }
+
+    private func watched(
+        _ completion: @escaping @Sendable (Answer) -> Void, _ transport: Transport, _ lane: Lane, receivedAt: Timestamp
+    ) -> @Sendable (Answer) -> Void {
+        guard let watch else { return completion }
+        let began = ContinuousClock.now
+        return { answer in
+            completion(answer)
+            var verdicts: [Verdict.Name: Int] = [:]
+            for verdict in answer.verdicts { verdicts[verdict.name, default: 0] += 1 }
+            watch(
+                ParcelReport(
+                    transport: transport, lane: lane, events: answer.verdicts.count, verdicts: verdicts, receivedAt: receivedAt,
+                    admission: answer.admittedAt.map { $0 - began }, total: ContinuousClock.now - began))
+        }
     }
 
     /// What quotas say of the threads in a parcel, where they say something.
@@ -222,10 +245,12 @@ public struct Ingest: Sendable {
         let decided = verdicts
         let owed = delivery.tally
         let signing = parcel.wantsReceipts ? terms.project.flatMap { project in keys.receipts.map { (project, $0, admitted) } } : nil
+        let admittedAt = watch.map { _ in ContinuousClock.now }
         commits.submit(delivery) { [unbooked] result in
             switch result {
             case .success(let reached):
                 var answer = Answer(verdicts: Self.merge(decided, with: reached))
+                answer.admittedAt = admittedAt
                 if let (project, receipts, admitted) = signing {
                     var events = admitted.makeIterator()
                     answer.receipts = zip(decided, answer.verdicts).map { decided, verdict in
@@ -243,7 +268,9 @@ public struct Ingest: Sendable {
                 var tally = owed
                 for case .retry(let why) in answers { tally.count(.retry(why)) }
                 unbooked.add(tally, of: source)
-                completion(Answer(verdicts: answers))
+                var answer = Answer(verdicts: answers)
+                answer.admittedAt = admittedAt
+                completion(answer)
             }
         }
     }

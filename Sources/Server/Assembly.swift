@@ -100,6 +100,7 @@ struct Assembly: Sendable {
     let commits: GroupCommit
     let ingest: Ingest
     let tls: TLSIdentity?
+    let traces: TraceExporter?
     let clock: WallClock
     let logger: Logger
 
@@ -120,7 +121,9 @@ struct Assembly: Sendable {
         var bounds = GroupCommit.Configuration()
         bounds.maximumQueuedEvents = configuration.queuedEvents
         commits = GroupCommit(sink: store, configuration: bounds, logger: logger)
-        ingest = Ingest(keys: keys, commits: commits, schemes: Self.schemes)
+        let traces = configuration.traces.map { TraceExporter($0, logger: logger) }
+        self.traces = traces
+        ingest = Ingest(keys: keys, commits: commits, schemes: Self.schemes, watch: traces?.note)
     }
 
     /// Serves until SIGINT or SIGTERM. Services end in reverse order: the gateway drains first, while group commit still
@@ -147,7 +150,7 @@ struct Assembly: Sendable {
             isServedOverHTTPS: { [live] in live.current.publicURL?.hasPrefix("https://") ?? false }, logger: logger
         ).addRoutes(to: router)
 
-        let watch: [any Service] = tls.map { [$0] } ?? []
+        let watch = ([tls, traces] as [(any Service)?]).compactMap(\.self)
         var group = ServiceGroupConfiguration(
             services: watch + [
                 keys, Upkeep(store: store), NameKeeper(keys: keys, schemes: Self.schemes, logger: logger),

@@ -27,6 +27,9 @@ import Foundation
 /// | `drainSeconds` | `--drain-seconds` | `PARLEY_DRAIN_SECONDS` | `20` |
 /// | `logLevel` | `--log-level` | `PARLEY_LOG_LEVEL` | `info` |
 /// | `logFormat` | `--log-format` | `PARLEY_LOG_FORMAT` | `text` |
+/// | `otlpTraces` | `--otlp-traces` | `PARLEY_OTLP_TRACES` | none: the gateway traces nothing of its own |
+/// | `otlpTracesRatio` | `--otlp-traces-ratio` | `PARLEY_OTLP_TRACES_RATIO` | `1` |
+/// | (none) | (none) | `OTEL_EXPORTER_OTLP_HEADERS`, `name=value` with commas | none |
 /// | `json` | `--json` | `PARLEY_JSON` | `false` |
 /// | (none) | `--config` | `PARLEY_CONFIG` | no file |
 /// | (none) | (none) | `PARLEY_INACTIVE_AFTER`, or `OPIK_TRACE_THREAD_TIMEOUT_TO_MARK_AS_INACTIVE` | `15m` |
@@ -59,12 +62,14 @@ struct ServerConfiguration: Sendable {
     var drainSeconds = 20
     var logLevel = Logger.Level.info
     var logFormat = LeveledLogHandler.Format.text
+    /// Where the gateway's own spans go, if anywhere.
+    var traces: TraceExporter.Configuration?
     var json = false
 
     enum Key: String, CaseIterable {
         case listen, data, demo, publicUrl, tlsCertificate, tlsKey, trustedProxies, maximumConnections, connectionsPerAddress,
             heldMegabytes, queuedEvents,
-            drainSeconds, logLevel, logFormat, json
+            drainSeconds, logLevel, logFormat, otlpTraces, otlpTracesRatio, json
     }
 }
 
@@ -147,6 +152,23 @@ extension ServerConfiguration {
                 return range
             }
         }
+        if let url = try await value(.otlpTraces, "text", { try await reader.fetchString(forKey: $0) }) {
+            guard url.hasPrefix("http://") || url.hasPrefix("https://") else {
+                throw Complaint(
+                    "The address for traces begins with http:// or https://, like http://127.0.0.1:4318/v1/traces, but this is \(url.forTerminal())."
+                )
+            }
+            configuration.traces = TraceExporter.Configuration(url: url)
+        }
+        if let ratio = try await value(.otlpTracesRatio, "a number", { try await reader.fetchDouble(forKey: $0) }) {
+            guard (0...1).contains(ratio) else { throw Complaint("The ratio of traces is 0 to 1, but this is \(ratio).") }
+            configuration.traces?.ratio = ratio
+        }
+        configuration.traces?.headers = (ProcessInfo.processInfo.environment["OTEL_EXPORTER_OTLP_HEADERS"] ?? "").split(separator: ",")
+            .compactMap { pair in
+                let parts = pair.split(separator: "=", maxSplits: 1).map { String($0.drop { $0 == " " }) }
+                return parts.count == 2 ? (parts[0], parts[1]) : nil
+            }
         if let text = try await value(.logFormat, "text", { try await reader.fetchString(forKey: $0) }) {
             guard let format = LeveledLogHandler.Format(rawValue: text) else {
                 throw Complaint("There is no log format \(text.forTerminal()): use text or json.")

@@ -80,7 +80,7 @@ extension ServerConfiguration.Key {
         switch self {
         case .publicUrl, .queuedEvents, .logLevel: true
         case .listen, .data, .demo, .tlsCertificate, .tlsKey, .trustedProxies, .maximumConnections, .connectionsPerAddress, .heldMegabytes,
-            .drainSeconds, .logFormat, .json:
+            .drainSeconds, .logFormat, .otlpTraces, .otlpTracesRatio, .json:
             false
         }
     }
@@ -110,6 +110,8 @@ extension ServerConfiguration {
         case .drainSeconds: "\(drainSeconds)"
         case .logLevel: logLevel.rawValue
         case .logFormat: logFormat.rawValue
+        case .otlpTraces: traces?.url ?? "none"
+        case .otlpTracesRatio: "\(traces?.ratio ?? 1)"
         case .json: "\(json)"
         }
     }

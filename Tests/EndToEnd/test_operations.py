@@ -1,7 +1,11 @@
 """What an operator looks at: figures by the names that are documented, and a log that can be read by programs and tells no secrets."""
 
+import contextlib
 import json
 import re
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -75,5 +79,99 @@ def test_an_unknown_log_format_is_refused_in_words():
     try:
         done = gateway.command("serve", "--log-format", "xml", check=False)
         assert done.returncode != 0 and "text or json" in done.stderr
+    finally:
+        gateway.stop()
+
+
+@contextlib.contextmanager
+def collector(status=200):
+    """A collector of traces; answers its address and the requests it got, each its headers and body."""
+    got = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            got.append((dict(self.headers), self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(status)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/v1/traces", got
+    finally:
+        server.shutdown()
+        thread.join()
+
+
+def spans_of(got):
+    spans = []
+    for _, body in got:
+        for resource in json.loads(body)["resourceSpans"]:
+            assert {"key": "service.name", "value": {"stringValue": "parley"}} in resource["resource"]["attributes"]
+            spans += [span for scope in resource["scopeSpans"] for span in scope["spans"]]
+    return spans
+
+
+def test_the_gateways_own_spans_go_to_a_collector_and_tell_no_more_than_counts():
+    secret = new_id()
+    with collector() as (url, got):
+        gateway = Gateway().start("--otlp-traces", url, env={"OTEL_EXPORTER_OTLP_HEADERS": "X-Token=t-1, X-Other=a=b"})
+        try:
+            project = gateway.project("traced")
+            began = time.time()
+            assert project.send(message(text=secret, user={"id": secret}), {"type": "message"}) == ["stored", "quarantined"]
+            deadline = time.monotonic() + 10
+            while not [span for span in spans_of(got) if span["name"] == "ingest"]:
+                assert time.monotonic() < deadline, "no span after 10 s"
+                time.sleep(0.1)
+            ended = time.time()
+        finally:
+            gateway.stop()
+    headers, _ = got[0]
+    assert (headers["X-Token"], headers["X-Other"], headers["Content-Type"]) == ("t-1", "a=b", "application/json")
+    spans = {span["name"]: span for span in spans_of(got)}
+    root = spans["ingest"]
+    assert {item["key"]: list(item["value"].values())[0] for item in root["attributes"]} == {
+        "parley.transport": "http", "parley.lane": "secret", "parley.events": "2", "parley.events.stored": "1", "parley.events.quarantined": "1"}
+    assert re.fullmatch("[0-9a-f]{32}", root["traceId"]) and re.fullmatch("[0-9a-f]{16}", root["spanId"]) and root["kind"] == 2
+    for name in ("admit", "commit"):
+        assert spans[name]["parentSpanId"] == root["spanId"] and spans[name]["traceId"] == root["traceId"]
+    start, middle, again, end = (int(spans[name][f"{part}TimeUnixNano"]) for name in ("admit", "commit") for part in ("start", "end"))
+    assert int(root["startTimeUnixNano"]) == start <= middle == again <= end == int(root["endTimeUnixNano"])
+    assert began - 1 < start / 1e9 and end / 1e9 < ended + 1
+    told = b"".join(body for _, body in got).decode()
+    for each in (secret, project.public, project.secret, "t-1"):
+        assert each not in told
+
+
+@pytest.mark.parametrize("status", [500, None])
+def test_a_collector_that_is_away_costs_nothing_but_its_spans(status):
+    with collector(status or 200) as (url, _):
+        gateway = Gateway().start("--otlp-traces", url if status else "http://127.0.0.1:1/v1/traces")
+        try:
+            project = gateway.project("alone")
+            assert project.send(message()) == ["stored"]
+            deadline = time.monotonic() + 15
+            while "spans of the gateway's own were not told" not in Path(gateway.log.name).read_text():
+                assert time.monotonic() < deadline, "the log says nothing of it"
+                time.sleep(0.2)
+            assert project.send(message()) == ["stored"]
+            project.assert_law()
+        finally:
+            gateway.stop()
+
+
+@pytest.mark.parametrize("words, complaint", [
+    (["--otlp-traces", "collector:4318"], "http://"), (["--otlp-traces", "http://127.0.0.1:1", "--otlp-traces-ratio", "2"], "0 to 1")])
+def test_a_collector_that_can_be_none_is_refused_in_words(words, complaint):
+    gateway = Gateway()
+    try:
+        done = gateway.command("serve", *words, check=False)
+        assert done.returncode != 0 and complaint in done.stderr
     finally:
         gateway.stop()

@@ -12,7 +12,7 @@ struct Serve: AsyncParsableCommand {
         discussion: """
             Every option is also an environment variable (PARLEY_LISTEN, PARLEY_TRUSTED_PROXIES, …) and a key in the file \
             that --config names, a JSON object: listen, data, demo, publicUrl, tlsCertificate, tlsKey, trustedProxies, maximumConnections, \
-            connectionsPerAddress, heldMegabytes, queuedEvents, drainSeconds, logLevel, logFormat, json. Flags win over the environment, that over the file. \
+            connectionsPerAddress, heldMegabytes, queuedEvents, drainSeconds, logLevel, logFormat, otlpTraces, otlpTracesRatio, json. Flags win over the environment, that over the file. \
             SIGHUP reads the file again: logLevel, queuedEvents and publicUrl are taken over, the others take a restart; a file with a fault \
             is refused and the old settings stay. The log says what changed.
             """)
@@ -61,6 +61,13 @@ struct Serve: AsyncParsableCommand {
     @Option(
         help: ArgumentHelp("text, or json: an object a line (PARLEY_LOG_FORMAT; default: text).", valueName: "format"))
     var logFormat: String?
+    @Option(
+        help: ArgumentHelp(
+            "Where the gateway's own OpenTelemetry spans go, like http://127.0.0.1:4318/v1/traces (PARLEY_OTLP_TRACES; default: nowhere).",
+            valueName: "url"))
+    var otlpTraces: String?
+    @Option(help: ArgumentHelp("Of which share of batches, 0 to 1 (PARLEY_OTLP_TRACES_RATIO; default: 1).", valueName: "ratio"))
+    var otlpTracesRatio: Double?
 
     func run() async throws {
         let configuration = try await ServerConfiguration.read(flags: flags, file: config)
@@ -118,6 +125,8 @@ struct Serve: AsyncParsableCommand {
         flags[.drainSeconds] = drainSeconds.map { .int($0) }
         flags[.logLevel] = logLevel.map { .string($0) }
         flags[.logFormat] = logFormat.map { .string($0) }
+        flags[.otlpTraces] = otlpTraces.map { .string($0) }
+        flags[.otlpTracesRatio] = otlpTracesRatio.map { .double($0) }
         return flags
     }
 
