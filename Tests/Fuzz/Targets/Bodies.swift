@@ -58,7 +58,8 @@ enum Bodies {
     private static func inflated(
         _ body: UnsafeBufferPointer<UInt8>, _ encoding: ContentEncoding, limit: Int, inPiecesOf size: Int
     ) -> [UInt8]? {
-        let inflater = Inflater(encoding, limit: limit)
+        let holder = Holdings.Holder(address: nil, key: nil, isPublic: false)
+        let inflater = Inflater(encoding, limit: limit, holding: Holding(Holdings(total: 1 << 30), for: holder))
         do {
             var place = 0
             while place < body.count {
