@@ -1,6 +1,7 @@
 """What an operator looks at: figures by the names that are documented, and a log that can be read by programs and tells no secrets."""
 
 import contextlib
+import http.client
 import json
 import re
 import threading
@@ -46,6 +47,15 @@ def test_the_metrics_are_those_that_are_documented(project):
     assert 10e6 < value["process_resident_memory_bytes"] < 2e9 and 5 < value["process_open_fds"] < value["process_max_fds"]
     assert value["process_cpu_seconds_total"] > 0 and value["process_start_time_seconds"] > 1.7e9
     assert value["parley_commit_failures_total"] == 0 and value["parley_queue_events"] == 0
+
+
+def test_the_metrics_have_one_address_that_a_proxy_can_close(gateway):
+    for path, status in [("/metrics", 200), ("/metrics?x=1", 200), *[(other, 404) for other in (
+            "//metrics", "/metrics/", "/metrics//", "/./metrics", "/%6detrics", "/x/../metrics", "/METRICS")]]:
+        line = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=10)
+        line.request("GET", path)
+        assert line.getresponse().status == status, path
+        line.close()
 
 
 @pytest.mark.parametrize("format", ["text", "json"])

@@ -23,7 +23,9 @@ struct OperationsRoutes: Sendable {
                 if draining.hasBegun { return Refusal(.draining).response() }
                 return await ready() ? Self.text("ready\n") : Refusal(.storeUnavailable).response()
             }
-            router.on("/metrics", method: method) { _, _ in
+            router.on("/metrics", method: method) { request, _ in
+                // A proxy that keeps it from the world knows it by this name; the router would take others, like //metrics.
+                guard request.uri.path == "/metrics" else { return Refusal(.notFound).response() }
                 let now = Counters.Readings(
                     pressure: ingest.pressure, scrubbed: ingest.scrubbedByKind, held: (holdings.held, holdings.total),
                     places: places.counts,
