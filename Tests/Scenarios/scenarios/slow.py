@@ -327,7 +327,8 @@ async def half_open(stage):
     alone=True)
 async def goodbye(stage):
     world = stage.world
-    clients = stage.many(60)
+    # So many that closes are spread over three seconds: what a busy machine makes one hear late is little beside that.
+    clients = stage.many(300)
     sockets = await at_once(Socket.open(world.port, stage.project.public, stage.address(number)) for number in range(clients))
 
     async def leave(socket):
@@ -351,12 +352,13 @@ async def goodbye(stage):
         world.end()
         await world.begin()
     hold(code == 0, "ends", f"the process ended with {code}")
-    early = [(due, took) for due, took in told if took < due - 0.15]
+    # Measured from when goodbye was heard, which on a busy machine is some time after it was said.
+    early = [(due, took) for due, took in told if took < due - 0.6]
     late = [(due, took) for due, took in told if took > due + 3]
     stage.counts = {"sockets": clients, "closed early": len(early)}
     hold(not late, "P-CLOSE-4", f"{len(late)} of {clients} closes came late: {late[:3]} (seconds said, seconds taken)")
     some = [(round(due, 2), round(took, 2)) for due, took in early[:4]]
-    # Measured from when goodbye was heard: on a busy machine one or another hears it late.
+    hold(max(due for due, _ in told) > 1.2, "P-CLOSE-4", "the closes are not spread: nothing was shown")
     hold(len(early) <= clients // 20, "P-CLOSE-4", f"{len(early)} of {clients} closes came before afterMs was over: {some} (seconds said, taken)")
 
 
