@@ -237,12 +237,18 @@ def test_the_page_reads_feedback_back(project):
             f"{project.gateway.url}/v1/runs/{identifier}/feedback", timeout=20,
             headers={"Authorization": f"Bearer {project.public}", "Origin": project.ORIGIN, "Content-Type": "application/json"})
 
+    def told_to_backend(identifier):
+        return requests.get(
+            f"{project.gateway.url}/v1/runs/{identifier}/feedback", timeout=20, headers={"Authorization": f"Bearer {project.secret}"})
+
     answer = feedback(own)
     assert answer.status_code == 200 and answer.json() == {"thumb": "up", "comment": "good"}
     assert answer.headers["Access-Control-Allow-Origin"] in ("*", project.ORIGIN)
     browser(project, vote(own, {"thumb": None}, userId="user-1"))
     assert (feedback(own).json() or {}).get("thumb") is None
-    assert feedback(new_id()).status_code == 404 and "message" in feedback(new_id()).json()
+    # A page learns nothing about IDs that it doesn't know: P-LANE-3.
+    assert (feedback(new_id()).status_code, feedback(new_id()).json()) == (200, None)
+    assert told_to_backend(new_id()).status_code == 404 and "message" in told_to_backend(new_id()).json()
 
 
 # MARK: runs
