@@ -134,7 +134,7 @@ def main():
     site = Logged(loop)
     gateway = Gateway().start()
     projects = Projects(gateway, ahead=0)
-    quotas = ("--no-quotas")
+    quotas = ("--no-quotas",)
     print("| browser | storage | navigations | at page end | after the next visit | lost | reported | stored twice | copies sent | seconds |")
     print("|---|---|---|---|---|---|---|---|---|---|", flush=True)
     again = []

@@ -56,7 +56,7 @@ class Projects:
         self.waiting = deque(self.makers.submit(self.make) for _ in range(ahead))
 
     def make(self, *options):
-        quotas = ("--no-quotas")
+        quotas = ("--no-quotas",)
         return self.gateway.project(f"visit-{next(numbers)}", *(options or quotas))
 
     def next(self):
