@@ -9,7 +9,7 @@ import Synchronization
 /// Holds every key and project in memory and reads them anew when the store says they changed, which it asks each
 /// second: a revoked key stops within that, on open sockets too. When the store can't be asked, what is known stays.
 public final class KeyRing: Service, Sendable {
-    private struct Ring {
+    struct Ring {
         var keys: [[UInt8]: KeyRecord] = [:]
         /// The texts that opened one of them, so that a text is hashed once and not with each request; never more than there are keys.
         var digests: [String: [UInt8]] = [:]
@@ -35,21 +35,18 @@ public final class KeyRing: Service, Sendable {
     /// Well under the five seconds in which a revoked key has to stop.
     static let pollInterval = Duration.seconds(1)
 
-    /// A quota may refill so slowly that no number of seconds says when.
-    private static let longestWait = 86_400.0
-
-    private let store: any ControlStore
-    private let sealer: Sealer?
-    private let clock: WallClock
-    private let logger: Logger
+    let store: any ControlStore
+    let sealer: Sealer?
+    let clock: WallClock
+    let logger: Logger
     /// nil where nothing is there to sign with.
     public let receipts: Receipts?
-    private let ring = Mutex(Ring())
+    let ring = Mutex(Ring())
     /// Whether any project has scrubbing rules: installations without pay for this look alone.
     private let scrubs = Atomic(false)
-    private let quotas = Mutex(QuotaBook())
+    let quotas = Mutex(QuotaBook())
     /// Of threads and sessions, which anybody makes as many of as he likes: those of keys and addresses must not be forgotten for them.
-    private let passingQuotas = Mutex(QuotaBook())
+    let passingQuotas = Mutex(QuotaBook())
 
     /// - Parameter sealer: keeps the texts of keys that IDs are named with; without, they are known as long as the process lives.
     public init(store: any ControlStore, sealer: Sealer? = nil, clock: WallClock = .system, logger: Logger) {
@@ -289,47 +286,6 @@ public final class KeyRing: Service, Sendable {
         }
     }
 
-    // MARK: keys that IDs are named with
-
-    /// The texts that senders name a project's IDs with; empty for most projects.
-    public func namingKeys(in project: ProjectID) -> [String] {
-        ring.withLock { ring in
-            ring.namingKeys.isEmpty ? [] : ring.namingKeys.filter { $0.project == nil || $0.project == project }.map(\.text)
-        }
-    }
-
-    /// Notes that a key's holder names IDs with it, the first time it is seen doing so.
-    public func noteNaming(with text: String) async {
-        guard let read = try? KeyText(reading: text), let key = ring.withLock({ $0.keys[read.digest] }),
-            !ring.withLock({ $0.namingKeys.contains { $0.id == key.id } })
-        else { return }
-        do {
-            if let sealed = sealer?.seal(text, for: key.id) {
-                try await store.keep(sealed: sealed, ofKey: key.id)
-                try await refresh()
-            }
-        } catch {
-            logger.warning("a key that IDs are named with could not be kept", metadata: ["key": "\(key.id)", "error": "\(error)"])
-        }
-        ring.withLock { ring in
-            guard !ring.namingKeys.contains(where: { $0.id == key.id }) else { return }
-            ring.namingKeys.append(NamingKey(id: key.id, project: key.project, text: text, owesNames: false))
-        }
-    }
-
-    /// Gives what was stored before a key was noted the names it has for that key's holder, a stretch at a time.
-    /// Answers whether there is more to do.
-    public func payOwedNames(_ schemes: [IDScheme]) async throws -> Bool {
-        let owing = ring.withLock { $0.namingKeys.filter(\.owesNames) }
-        var isMore = false
-        for key in owing {
-            let isDone = try await store.giveNames(ofKey: key.id) { id in schemes.flatMap { $0.names(id, key.text) } }
-            if !isDone { isMore = true }
-        }
-        if !owing.isEmpty { try await refresh() }
-        return isMore
-    }
-
     /// The access to a project that a passage opens; nil for any other.
     public func access(by passage: Passage, in project: Project) -> Access? {
         guard passage.opensSeveral || passage.project?.number == project.number else { return nil }
@@ -392,95 +348,6 @@ public final class KeyRing: Service, Sendable {
             return nil
         }
         return entry?.origins.refusal(of: access.knockedFrom)
-    }
-
-    /// What quotas say of some more events.
-    public enum Spending: Sendable, Equatable {
-        case fits
-        /// They don't fit, but that is only counted.
-        case overlooked(Reason)
-        case refused(Refusal)
-    }
-
-    /// Takes events off the quotas of the key, the address, the session and the project: all of them or none.
-    /// - Parameter bytes: what they say, about.
-    public func spend(_ events: Int, bytes: Int = 0, by access: Access) -> Spending {
-        guard let (quotas, project) = quotas(of: access) else { return .fits }
-        let amounts = [(Project.Quotas.Unit.events, events), (.bytes, bytes)]
-        func claims(_ owner: Project.Quotas.Owner, _ id: String) -> [QuotaBook.Claim] {
-            amounts.compactMap { unit, amount in
-                quotas[owner, unit].map {
-                    .init(name: .init(project: project, owner: owner, unit: unit, id: id), quota: $0, amount: amount)
-                }
-            }
-        }
-        let now = clock.now()
-        if let session = access.session, let short = take(claims(.session, session), from: passingQuotas, at: now) {
-            return verdict(short, in: access.project)
-        }
-        let lasting = claims(.key, access.key.id) + claims(.address, access.address.text) + claims(.project, "")
-        return take(lasting, from: self.quotas, at: now).map { verdict($0, in: access.project) } ?? .fits
-    }
-
-    /// Takes events off the quotas of the thread they are for.
-    public func spend(_ events: Int, bytes: Int, in thread: String, by access: Access) -> Spending {
-        guard let (quotas, project) = quotas(of: access) else { return .fits }
-        let claims: [QuotaBook.Claim] = [(Project.Quotas.Unit.events, events), (.bytes, bytes)].compactMap { unit, amount in
-            quotas[.thread, unit].map {
-                .init(name: .init(project: project, owner: .thread, unit: unit, id: thread), quota: $0, amount: amount)
-            }
-        }
-        return take(claims, from: passingQuotas, at: clock.now()).map { verdict($0, in: access.project) } ?? .fits
-    }
-
-    /// Whether threads have quotas in the project the access is to.
-    public func limitsThreads(_ access: Access) -> Bool {
-        guard let (quotas, _) = quotas(of: access) else { return false }
-        return quotas[.thread, .events] != nil || quotas[.thread, .bytes] != nil
-    }
-
-    private func take(_ claims: [QuotaBook.Claim], from book: borrowing Mutex<QuotaBook>, at now: Timestamp) -> (
-        wait: Double, short: QuotaBook.Name
-    )? {
-        claims.isEmpty ? nil : book.withLock { $0.take(claims, at: now) }
-    }
-
-    private func verdict(_ shortage: (wait: Double, short: QuotaBook.Name), in project: Project) -> Spending {
-        guard mode(of: .quota, in: project) == .enforce else { return .overlooked(.rateLimited) }
-        let owner =
-            switch shortage.short.owner {
-            case .key: "This key"
-            case .address: "This address"
-            case .session: "This socket"
-            case .thread: "This conversation"
-            case .project: "This project"
-            }
-        return .refused(
-            Refusal(
-                .rateLimited, "\(owner) has used up its quota of \(shortage.short.unit.rawValue).",
-                retryAfterMilliseconds: max(1, Int64(min(shortage.wait * 1000, Self.longestWait * 1000).rounded(.up)))))
-    }
-
-    /// What is left of the tighter quota of events, the key's or the address's: limit, remaining, and seconds until it is full again.
-    /// nil: no limit.
-    public func quota(of access: Access) -> (limit: Int, remaining: Int, resetSeconds: Int)? {
-        guard let (quotas, project) = quotas(of: access) else { return nil }
-        let now = clock.now()
-        return [(Project.Quotas.Owner.key, access.key.id), (.address, access.address.text)].compactMap { owner, id in
-            quotas[owner, .events].map { quota in
-                let name = QuotaBook.Name(project: project, owner: owner, unit: .events, id: id)
-                let remaining = self.quotas.withLock { $0.remaining(name, quota, at: now) }
-                let reset = quota.perSecond > 0 ? (quota.burst - remaining) / quota.perSecond : 3600
-                return (limit: Int(quota.burst), remaining: Int(remaining), resetSeconds: Int(min(reset, Self.longestWait).rounded(.up)))
-            }
-        }.min { $0.remaining < $1.remaining }
-    }
-
-    /// A secret key is a backend of the project's own: quotas are for what the whole world can use.
-    private func quotas(of access: Access) -> (Project.Quotas, ProjectID)? {
-        guard access.lane == .public else { return nil }
-        let settings = ring.withLock { $0.projects[access.project.number]?.project.settings } ?? access.project.settings
-        return settings.checks[.quota] == .off ? nil : (settings.quotas, access.project.number)
     }
 
     /// Whether any project allows that origin: for a CORS preflight, which carries no key.
