@@ -127,6 +127,13 @@ class World(Gateway):
         self.process.send_signal(signal.SIGKILL)
         self.process.wait(10)
 
+    def hold_still(self):
+        """SIGSTOP: what clients send from here on waits in the kernel."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def go_on(self):
+        self.process.send_signal(signal.SIGCONT)
+
     async def ended(self, within):
         deadline = time.monotonic() + within
         while self.process.poll() is None:

@@ -115,11 +115,19 @@ async def recovery_storm(stage):
     everything = clients * 20
     unacked = []
     try:
-        for share in (0.2, 0.5):
-            while stage.book.acked < everything * share or sum(1 for writer in writers if writer.out) < clients / 2:
-                hold(not work.done(), "load", "all was acked before the gateway could be killed: too little load")
+        for share in (0.2, 0.4):
+            while stage.book.acked < everything * share:
                 await asyncio.sleep(0.002)
-            unacked.append(sum(1 for writer in writers if writer.out))
+            # However fast the gateway is: it stands until clients have queued up, and dies in the middle of their work.
+            # Some are done by then, others wait to be let in.
+            stage.world.hold_still()
+            patience = time.monotonic() + 1
+            while (waiting := sum(1 for writer in writers if writer.out)) < clients / 2 and time.monotonic() < patience:
+                await asyncio.sleep(0.002)
+            hold(waiting >= clients / 10, "load", f"only {waiting} of {clients} clients wait for acks as the gateway is killed")
+            unacked.append(waiting)
+            stage.world.go_on()
+            await asyncio.sleep(0.003 * share)
             stage.world.kill()
             await stage.world.begin()
         await work
