@@ -110,12 +110,22 @@ def test_origins_quotas_and_retention_are_kept(page, house, project):
     page.click(css="#save-scoring")
     until("the policy", lambda: settings(house, project)["scoring"] == "strict")
     key = thing("group", "Of each public key")
-    if page.evaluate("(key) => eyes.find({ role: 'checkbox', name: 'No limit', within: key })[0].checked", key):
-        page.click("checkbox", "No limit", within=key)
+    if page.evaluate("(key) => eyes.find({ role: 'checkbox', name: 'No limit on events', within: key })[0].checked", key):
+        page.click("checkbox", "No limit on events", within=key)
     page.fill("spinbutton", "Events a second", text="5", within=key)
     page.fill("spinbutton", "At once at most", text="7", within=key)
     page.press("Enter")
     until("the quota", lambda: settings(house, project)["keyQuota"] == {"perSecond": 5, "burst": 7})
+    page.goto(house.address(project, view="setup", section="rules"))
+    page.click(css=".fold > summary")
+    talk = thing("group", "Of each conversation")
+    page.click("checkbox", "No limit on kilobytes", within=talk)
+    page.fill("spinbutton", "Kilobytes a second", text="2.5", within=talk)
+    page.fill("spinbutton", "Kilobytes at once", text="40", within=talk)
+    page.press("Enter")
+    until("the quota of bytes", lambda: settings(house, project)["quotas"]["thread.bytes"] == {"perSecond": 2500, "burst": 40000})
+    kept = settings(house, project)
+    assert kept["keyQuota"] == {"perSecond": 5, "burst": 7} and kept["quotas"]["thread"] is None, kept
 
     page.goto(house.address(project, view="setup", section="privacy"))
     page.sees("checkbox", "For ever")

@@ -34,16 +34,48 @@ function numberField(value, { least = 1, most = null, step = "any" } = {}) {
   return el("input.short", { type: "number", min: String(least), max: most === null ? null : String(most), step: String(step), required: true, value: typeof value === "number" ? String(value) : "" });
 }
 
-/// Events a second and the burst on top, or none.
-function quotaField(name, quota) {
-  const per = numberField(quota?.perSecond, { least: 0.01 }), burst = numberField(quota?.burst);
+/// What one counts in, and what the wire counts in: kilobytes here, bytes there.
+const UNITS = { events: { each: 1, least: 0.01 }, bytes: { each: 1000, least: 0.001 } };
+
+/// So much a second and the burst on top, or no limit.
+function limitField(unit, quota) {
+  const { each, least } = UNITS[unit];
+  const per = numberField(quota && quota.perSecond / each, { least }), burst = numberField(quota && quota.burst / each, { least: unit === "bytes" ? least : 1 });
   const unlimited = el("input", { type: "checkbox", checked: !quota, on: { change: apply } });
-  const numbers = el("div.pair", null, field(t("quota.perSecond"), per), field(t("quota.burst"), burst));
+  const numbers = el("div.pair", null, field(t(`quota.${unit}.perSecond`), per), field(t(`quota.${unit}.burst`), burst));
   function apply() { per.disabled = burst.disabled = numbers.hidden = unlimited.checked; }
   apply();
   return {
-    element: el("fieldset", null, el("legend", null, t(`quota.${name}`)), el("p.hint", null, t(`quota.${name}Text`)), el("label.check", null, unlimited, t("quota.none")), numbers),
-    read: () => unlimited.checked ? null : { perSecond: Number(per.value), burst: Number(burst.value) },
+    element: el("div.limit", null, el("label.check", null, unlimited, t(`quota.${unit}.none`)), numbers),
+    read: () => unlimited.checked ? null : { perSecond: Number(per.value) * each, burst: Number(burst.value) * each },
+  };
+}
+
+/// Whose quota it is: in events, and in bytes.
+function quotaField(owner, events, bytes) {
+  const limits = [limitField("events", events), limitField("bytes", bytes)];
+  return {
+    element: el("fieldset.quota", null, el("legend", null, t(`quota.${owner}`)), el("p.hint", null, t(`quota.${owner}Text`)), limits.map((limit) => limit.element)),
+    read: () => limits.map((limit) => limit.read()),
+  };
+}
+
+const RARE = ["session", "thread", "project"];
+
+/// All quotas of a project: two that most have, and three that few need.
+function quotas(settings) {
+  const more = settings.quotas ?? {};
+  const key = quotaField("key", settings.keyQuota, more["key.bytes"]), address = quotaField("address", settings.addressQuota, more["address.bytes"]);
+  const rare = RARE.map((owner) => quotaField(owner, more[owner], more[`${owner}.bytes`]));
+  const open = RARE.some((owner) => more[owner] || more[`${owner}.bytes`]);
+  return {
+    elements: [el("p.dim", null, t("quota.text")), key.element, address.element, el("details.fold", { open }, el("summary", null, t("quota.more")), el("div.quotas", null, rare.map((each) => each.element)))],
+    read() {
+      const [keyQuota, keyBytes] = key.read(), [addressQuota, addressBytes] = address.read();
+      const named = { "key.bytes": keyBytes, "address.bytes": addressBytes };
+      RARE.forEach((owner, at) => { [named[owner], named[`${owner}.bytes`]] = rare[at].read(); });
+      return { keyQuota, addressQuota, quotas: named };
+    },
   };
 }
 
@@ -54,13 +86,13 @@ export function rules(ground) {
   const minutes = numberField(typeof settings.inactiveAfterSeconds === "number" ? settings.inactiveAfterSeconds / 60 : 15, { least: 0.1 });
   const group = `scoring-${Math.random().toString(36).slice(2)}`;
   const choices = SCORING.map((value) => el("input", { type: "radio", name: group, value, checked: settings.scoring === value }));
-  const perKey = quotaField("key", settings.keyQuota), perAddress = quotaField("address", settings.addressQuota);
+  const limits = quotas(settings);
   return el("div.sections", null,
     el("section.panel", null, el("h2", null, t("rules.name")), saved({ ...ground, read: () => { const given = name.value.trim(); setTimeout(() => { if (given !== route.project && ground.router.projectOf(given)) go({ project: given, view: "setup", section: "rules" }, { replace: true }); }, 600); return { name: given }; } }, field(t("project.name"), name, t("project.nameHint")))),
     el("section.panel", null, el("h2", null, t("rules.inactive")), saved({ ...ground, read: () => ({ inactiveAfterSeconds: Math.round(Number(minutes.value) * 60) }) }, field(t("rules.inactiveMinutes"), minutes, t("rules.inactiveText")))),
     el("section.panel", null, el("h2", null, t("rules.scoring")), saved({ ...ground, read: () => ({ scoring: choices.find((choice) => choice.checked)?.value ?? "review" }) },
       el("fieldset.choices", null, el("legend.spoken", null, t("rules.scoring")), SCORING.map((value, at) => el("label.check", null, choices[at], el("span", null, el("strong", null, t(`scoring.${value}`)), el("span.hint.below", null, t(`scoring.${value}Text`)))))))),
-    el("section.panel", null, el("h2", null, t("rules.quotas")), saved({ ...ground, read: () => ({ keyQuota: perKey.read(), addressQuota: perAddress.read() }) }, perKey.element, perAddress.element)));
+    el("section.panel", null, el("h2", null, t("rules.quotas")), saved({ ...ground, read: limits.read }, ...limits.elements)));
 }
 
 export function privacy(ground) {
