@@ -4,6 +4,11 @@ public protocol EventSink: Sendable {
     ///
     /// P-ACK-2: it returns after commit at the sink's level, or throws and has kept nothing. Verdicts of admitted events
     /// come back per delivery, followed by those of what it set aside; its tally is booked in the same commit.
+    ///
+    /// A delivery that has a `position` may come again, whole and unchanged, after it was committed: a store books it once
+    /// (`StreamPosition`). What it then answers of it nobody reads.
+    ///
+    /// A commit of no deliveries at all says whether a commit could be had: it throws as any other would.
     func append(_ deliveries: [Delivery]) async throws(SinkFailure) -> [[Verdict]]
 }
 
@@ -18,6 +23,8 @@ public struct Delivery: Sendable {
     public var tally: Tally
     /// When conversations of the project may be scored; nil: at any time.
     public var scoring: ScoringRule?
+    /// Where it stood in a stream that carried it here; nil: it came straight from a gateway, and comes once.
+    public var position: StreamPosition?
 
     /// What it holds in bytes, about.
     public var size: Int { events.reduce(0) { $0 + $1.size } + setAside.reduce(0) { $0 + $1.payload.bytes.count } }
@@ -28,6 +35,45 @@ public struct Delivery: Sendable {
         self.events = events
         self.setAside = setAside
         self.tally = tally
+    }
+}
+
+/// Where in a stream a delivery stands, so that a store can tell one that comes again from a new one.
+///
+/// Events alone would need none of it: the same event again is a `duplicate`. A tally would be added up twice. So a store that
+/// takes deliveries from a stream keeps, for each `stream` and `shard`, a `StreamMark` in a row of its own, and in the transaction
+/// of `append`: locks that row, asks it of every delivery in the order given (`StreamMark.admit`), skips whole what it does not
+/// admit (no event, nothing set aside, no tally; any verdicts), and writes it back. Drains work a shard in order and without gaps,
+/// and two that overlap for a moment wait for each other at that row; what is skipped is therefore always committed.
+public struct StreamPosition: Sendable, Hashable {
+    public var stream: String
+    public var shard: Int
+    /// Grows along the stream; not every number occurs in a shard.
+    public var sequence: UInt64
+    /// When the stream took it, in nanoseconds since 1970 by its servers' clocks.
+    public var storedAt: Int64
+
+    public init(stream: String, shard: Int, sequence: UInt64, storedAt: Int64) {
+        (self.stream, self.shard, self.sequence, self.storedAt) = (stream, shard, sequence, storedAt)
+    }
+}
+
+/// How far a store has committed a shard of a stream.
+public struct StreamMark: Sendable, Hashable {
+    public var sequence: UInt64
+    /// The latest `storedAt` of what was committed.
+    public var storedAt: Int64
+
+    public init(sequence: UInt64 = 0, storedAt: Int64 = .min) { (self.sequence, self.storedAt) = (sequence, storedAt) }
+
+    /// Whether a delivery is new, and if so moves up to it.
+    ///
+    /// A stream that was made anew, or that lost its end with its machine's power, counts from a lower number again. What it then
+    /// takes is later than anything committed before, and is new for that.
+    public mutating func admit(_ position: StreamPosition) -> Bool {
+        guard position.sequence > sequence || position.storedAt > storedAt else { return false }
+        self = StreamMark(sequence: position.sequence, storedAt: max(storedAt, position.storedAt))
+        return true
     }
 }
 
