@@ -5,7 +5,7 @@ import PackageDescription
 // `swift build --explicit-target-dependency-import-check error` refuses the rest (scripts/test runs it).
 //
 // System libraries: Debian and Ubuntu `apt-get install libsimdjson-dev libre2-dev libsqlite3-dev zlib1g-dev
-// libcmark-gfm-dev libcmark-gfm-extensions-dev`, macOS `brew install simdjson re2 sqlite cmark-gfm`.
+// libcmark-gfm-dev libcmark-gfm-extensions-dev libnats-dev`, macOS `brew install simdjson re2 sqlite cmark-gfm cnats`.
 
 var strict: [SwiftSetting] = [
     .swiftLanguageMode(.v6),
@@ -130,6 +130,15 @@ let package = Package(
                 .product(name: "Logging", package: "swift-log"),
             ],
             path: "Sources/Stores/SQLite",
+            swiftSettings: strict),
+
+        // What carries events between gateways and stores, where one machine is not enough.
+        .systemLibrary(name: "CNATS", path: "Sources/CNATS", pkgConfig: "libnats", providers: [.apt(["libnats-dev"]), .brew(["cnats"])]),
+        .target(
+            name: "NATSStream",
+            dependencies: ["CNATS", "Events", .product(name: "Logging", package: "swift-log")],
+            path: "Sources/Streams/NATS",
+            exclude: ["README.md"],
             swiftSettings: strict),
 
         // What people see.
@@ -272,6 +281,10 @@ let package = Package(
                 .product(name: "GRDB", package: "GRDB.swift"), .product(name: "Logging", package: "swift-log"),
             ],
             exclude: ["Frozen"],
+            swiftSettings: strict),
+        .testTarget(
+            name: "NATSStreamTests",
+            dependencies: ["NATSStream", "Events", "TestKit", .product(name: "Logging", package: "swift-log")],
             swiftSettings: strict),
         .testTarget(
             name: "ReviewTests",
