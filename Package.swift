@@ -221,6 +221,12 @@ let package = Package(
             path: "Benchmarks/HotPath",
             exclude: ["thresholds.json"],
             swiftSettings: strict),
+        // The stream, beside NATS's own client.
+        .executableTarget(
+            name: "parley-stream-bench",
+            dependencies: ["CNATS", "Events", "NATSStream", .product(name: "Logging", package: "swift-log")],
+            path: "Benchmarks/Stream",
+            swiftSettings: strict),
         // What Autobahn|Testsuite is run against.
         .executableTarget(
             name: "parley-echo",
