@@ -415,19 +415,6 @@ struct AppendTransaction {
     }
 }
 
-extension Event {
-    /// What a vote, score, remark or trace note is about.
-    var target: String? {
-        switch body {
-        case .feedback(let feedback): feedback.target
-        case .score(let score): score.target
-        case .comment(let comment): comment.target
-        case .trace(let target, _): target
-        default: nil
-        }
-    }
-}
-
 extension Vote {
     static let columns = "target, voter, thumb, comment, at, event, comment_at, comment_event"
 
