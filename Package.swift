@@ -4,8 +4,8 @@ import PackageDescription
 // The house, floor by floor. A room may import the rooms named in its own line and no others:
 // `swift build --explicit-target-dependency-import-check error` refuses the rest (scripts/test runs it).
 //
-// System libraries: Debian and Ubuntu `apt-get install libsimdjson-dev libre2-dev libsqlite3-dev zlib1g-dev
-// libcmark-gfm-dev libcmark-gfm-extensions-dev libnats-dev`, macOS `brew install simdjson re2 sqlite cmark-gfm cnats`.
+// System libraries: Debian and Ubuntu `apt-get install libsimdjson-dev libre2-dev libsqlite3-dev libpq-dev zlib1g-dev
+// libcmark-gfm-dev libcmark-gfm-extensions-dev libnats-dev`, macOS `brew install simdjson re2 sqlite libpq cmark-gfm cnats`.
 
 var strict: [SwiftSetting] = [
     .swiftLanguageMode(.v6),
@@ -130,6 +130,16 @@ let package = Package(
                 .product(name: "Logging", package: "swift-log"),
             ],
             path: "Sources/Stores/SQLite",
+            swiftSettings: strict),
+        .systemLibrary(name: "CLibPQ", path: "Sources/CLibPQ", pkgConfig: "libpq", providers: [.apt(["libpq-dev"]), .brew(["libpq"])]),
+        .target(
+            name: "PostgresStore",
+            dependencies: [
+                "CLibPQ", "Events", "Conversations",
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            path: "Sources/Stores/Postgres",
             swiftSettings: strict),
 
         // What carries events between gateways and stores, where one machine is not enough.
@@ -291,6 +301,10 @@ let package = Package(
         .testTarget(
             name: "NATSStreamTests",
             dependencies: ["NATSStream", "Events", "TestKit", .product(name: "Logging", package: "swift-log")],
+            swiftSettings: strict),
+        .testTarget(
+            name: "PostgresStoreTests",
+            dependencies: ["PostgresStore", "TestKit", "Events", "Conversations", .product(name: "Logging", package: "swift-log")],
             swiftSettings: strict),
         .testTarget(
             name: "ReviewTests",
