@@ -17,16 +17,24 @@ enum EventRows {
         var provenance: Provenance { source.provenance(of: event.user) }
     }
 
-    /// The columns every query here selects, in the order `item(_:)` reads them.
-    static let columns = """
-        e.sequence, e.project, e.id, e.type, t.id, e.at, e.received, p.id, e.role, e.digest, e.content, e.payload,
+    /// The columns every query here selects, in the order `item(_:)` reads them; `$1` is the project.
+    static let columns = columns(of: "$1")
+
+    /// - Parameter project: what gives the project's number.
+    ///
+    /// Names are looked up row by row, which needs no table but by its key, whatever the planner expects of a join.
+    static func columns(of project: String) -> String {
+        """
+        e.sequence, e.project, e.id, e.type, (SELECT t.id FROM thread t WHERE t.project = \(project) AND t.number = e.thread), e.at,
+        e.received, (SELECT p.id FROM person p WHERE p.project = \(project) AND p.number = e.person), e.role, e.digest, e.content, e.payload,
         s.key, s.lane, s.origin, s.transport, e.thread
         """
-    static let joins = """
-        FROM event e JOIN source s ON s.project = e.project AND s.number = e.source
-        LEFT JOIN thread t ON t.project = e.project AND t.number = e.thread
-        LEFT JOIN person p ON p.project = e.project AND p.number = e.person
-        """
+    }
+
+    static let joins = joins(from: "event e")
+
+    /// - Parameter events: a table or a SELECT of all of its columns, by the name of `e`.
+    static func joins(from events: String) -> String { "FROM \(events) JOIN source s ON s.project = e.project AND s.number = e.source" }
 
     /// What stands beside the items of a conversation. The indexes `event_item` and `event_beside` say it in these very words, so
     /// that queries which do too may use them (PostgreSQL, "Partial Indexes").

@@ -11,6 +11,12 @@ struct Pipeline {
         fileprivate let index: Int
     }
 
+    /// What statements that were added will say, once they were run.
+    struct Question<Value> {
+        let read: (Answers) throws -> Value
+        init(_ read: @escaping (Answers) throws -> Value) { self.read = read }
+    }
+
     /// What a pipeline's statements answered.
     struct Answers {
         private let rows: [Rows]
@@ -33,4 +39,19 @@ struct Pipeline {
     }
 
     mutating func add(_ other: Pipeline) { statements += other.statements }
+
+    /// Adds a statement; its answer is read as what its rows mean.
+    mutating func ask<Value>(_ sql: String, _ arguments: Arguments = [], _ read: @escaping (Rows) throws -> Value) -> Question<Value> {
+        let place = add(sql, arguments)
+        return Question { try read($0[place]) }
+    }
+}
+
+extension Database {
+    /// Asks in one round trip.
+    func ask<Value>(_ question: (inout Pipeline) throws -> Pipeline.Question<Value>) throws -> Value {
+        var pipeline = Pipeline()
+        let asked = try question(&pipeline)
+        return try asked.read(pipeline.isEmpty ? Pipeline.Answers([]) : run(pipeline))
+    }
 }

@@ -1,3 +1,4 @@
+import Conversations
 public import Events
 import GRDB
 

@@ -127,22 +127,6 @@ extension SQLiteStore {
     }
 }
 
-/// A place among a thread's items.
-struct ItemCursor {
-    var at: Timestamp
-    var id: String
-
-    var text: String { "\(at.microseconds)~\(id)" }
-
-    init(at: Timestamp, id: String) { (self.at, self.id) = (at, id) }
-
-    init(reading text: String) throws {
-        let parts = text.split(separator: "~", maxSplits: 1)
-        guard parts.count == 2, let at = Int64(parts[0]) else { throw ReadFailure.badCursor }
-        self.init(at: Timestamp(microseconds: at), id: String(parts[1]))
-    }
-}
-
 /// Reads a thread and what hangs on it within one snapshot.
 struct ConversationReader {
     /// Runs read for one page; a page with more shows the first ones.
@@ -469,22 +453,6 @@ struct ConversationReader {
             }
         }
         return Array(found.prefix(limit))
-    }
-}
-
-extension Conversation {
-    /// A stretch of a conversation that was read whole.
-    func page(limit: Int, after: ItemCursor?) -> Conversation {
-        var page = self
-        if let after {
-            page.items = items.filter { ($0.at, $0.event.id) > (after.at, after.id) }
-            page.looseRuns = []
-        }
-        if page.items.count > limit {
-            page.items = Array(page.items.prefix(limit))
-            page.next = page.items.last.map { ItemCursor(at: $0.at, id: $0.event.id).text }
-        }
-        return page
     }
 }
 

@@ -1,0 +1,233 @@
+import Conversations
+import Events
+
+extension PostgresStore {
+    /// Texts that one step of the indexer reads: it takes no more rows once it has so many bytes.
+    private static let maximumStepBytes = 16 << 20
+
+    /// Indexes the next events; answers how many there were, or `limit` where it stopped before.
+    ///
+    /// Any node may do it, at any time: of several that read the same stretch one writes it.
+    func indexNext(_ limit: Int = 256) async throws -> Int {
+        let read = try await readLog { db, end -> (from: Int64, last: Int64, count: Int, rows: [SearchRow])? in
+            let (from, found) = try db.ask { pipeline in
+                let from = pipeline.ask("SELECT indexed FROM search_state") { $0[0][0] as Int64 }
+                let rows = pipeline.ask(SearchText.next, [end, limit, Self.maximumStepBytes]) { $0 }
+                return Pipeline.Question { (try from.read($0), try rows.read($0)) }
+            }
+            guard let last = found.last else { return nil }
+            let rows = found.compactMap { SearchRow(sequence: $0[0], project: ProjectID($0[1]), text: SearchText.words(of: $0)) }
+            return (from, last[0], (last[5] as Bool) ? limit : found.count, rows)
+        }
+        guard let read else { return 0 }
+        return try await pool.write { db in
+            // It can be made again from the log: after a crash of the server both are gone, the words and how far they had come.
+            var pipeline = Pipeline()
+            pipeline.add("SET LOCAL synchronous_commit = off")
+            let moved = pipeline.add("UPDATE search_state SET indexed = $2 WHERE indexed = $1", [read.from, read.last])
+            guard try db.run(pipeline)[moved].changesCount > 0, !read.rows.isEmpty else { return read.count }
+            var insert = Pipeline()
+            insert.add(
+                SearchText.insert, [read.rows.map(\.project.number), read.rows.map(\.sequence), read.rows.map { TextBytes($0.words) }])
+            try db.commit(with: insert)
+            return read.count
+        }
+    }
+}
+
+/// A row of the search index: the words of an event, as the text of a `tsvector`.
+struct SearchRow {
+    let sequence: Int64
+    let project: ProjectID
+    let words: [UInt8]
+
+    /// Bytes of words in a row, each counted once: PostgreSQL has place for a mebibyte ("Text Search", "Limitations"), which some hundred
+    /// thousand different words fill. Words beyond are not found.
+    private static let maximumBytes = 1_000_000
+
+    /// nil where there is nothing to be found.
+    init?(sequence: Int64, project: ProjectID, text: String) {
+        var bytes = 0
+        var words: Set<[UInt8]> = []
+        SearchText.forEachWord(of: text) { word in
+            let word = SearchText.lexeme(word)
+            if bytes < Self.maximumBytes, words.insert(word).inserted { bytes += word.count }
+        }
+        guard !words.isEmpty else { return nil }
+        (self.sequence, self.project) = (sequence, project)
+        let own = [SearchText.scope(project)] + SearchText.Window.levels.map { SearchText.block(sequence >> $0, at: $0) }
+        var row: [UInt8] = []
+        row.reserveCapacity(bytes + 3 * words.count + 80)
+        for word in words.sorted(by: { $0.lexicographicallyPrecedes($1) }) + own.map({ Array($0.utf8) }) {
+            row.append(UInt8(ascii: "'"))
+            row.append(contentsOf: word)
+            row.append(contentsOf: "' ".utf8)
+        }
+        self.words = row
+    }
+}
+
+/// Rows of the log as the search index takes them.
+///
+/// The index knows which rows have a word and not where: what is sought as a phrase is looked for again in the rows that have all of its
+/// words (`SoughtWords.phrases`). It can't tell which rows are the newest either, and a common word is in very many; so each row has words
+/// that stand for the stretches of the log it is in, and the newest stretches are asked first (`Window`).
+extension SearchText {
+    /// The columns `words(of:)` reads, in its order.
+    static let columns = """
+        sequence, project, space, content, CASE WHEN space = 0 OR space = 1
+            AND (strpos(payload, '"question":') > 0 OR strpos(payload, '"answer":') > 0) THEN payload END AS payload
+        """
+
+    /// The next rows to index, and whether there are more of them than their bytes allow.
+    static let next = """
+        SELECT sequence, project, space, content, payload, held_back FROM (
+            SELECT *, bool_or(before > $3) OVER () AS held_back FROM (
+                SELECT *, sum(coalesce(octet_length(content), 0) + coalesce(octet_length(payload), 0))
+                    OVER (ORDER BY sequence ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
+                FROM (SELECT \(columns) FROM event WHERE sequence > (SELECT indexed FROM search_state) AND sequence <= $1
+                    ORDER BY sequence LIMIT $2) e) e) e
+        WHERE before IS NULL OR before <= $3 ORDER BY sequence
+        """
+
+    /// What was erased since it was read is left out: the erasure holds `hold` until it is committed.
+    static let insert = """
+        INSERT INTO search (project, sequence, words)
+        SELECT new.project, new.sequence, new.words::tsvector FROM unnest($1::bigint[], $2::bigint[], $3::text[]) AS new(project, sequence, words)
+        WHERE EXISTS (SELECT FROM event e WHERE e.project = new.project AND e.sequence = new.sequence OFFSET 0)
+        ON CONFLICT DO NOTHING
+        """
+
+    /// To be run by who takes events out of the log, before the first of them: until the end of its transaction nothing is indexed, and
+    /// what was indexed before is seen by what it runs afterwards.
+    static let hold = "SELECT indexed FROM search_state FOR SHARE"
+
+    /// What is found of an event; empty where nothing is.
+    static func words(of row: Row) -> String {
+        switch Event.IDSpace(rawValue: row[2]) {
+        case .message: (row[3] as String?) ?? (row[4] as String?).map { words(ofPayload: $0) } ?? ""
+        case .run: (row[4] as String?).map { words(ofTurn: $0) } ?? ""
+        default: ""
+        }
+    }
+
+    /// Bytes of a word that are looked at; a lexeme may have 2046 (PostgreSQL, "Text Search", "Limitations").
+    private static let maximumWordBytes = 1024
+
+    /// A word as it stands in the index: a very long one is its beginning.
+    static func lexeme(_ word: [UInt8]) -> [UInt8] {
+        guard word.count > maximumWordBytes else { return word }
+        var end = maximumWordBytes
+        while word[end] & 0xC0 == 0x80 { end -= 1 }
+        return Array(word[..<end])
+    }
+
+    /// The word of a stretch of the log: all events whose numbers, without their last `level` bits, are that.
+    static func block(_ number: Int64, at level: Int) -> String { "\(scopeMark)b\(level)x\(String(number, radix: 36))" }
+
+    /// A stretch of the log, up to its newest events, in which words are looked up: within one of them, and over what the ones before
+    /// have left.
+    struct Window {
+        /// Stretches of 8 thousand events, of 131 thousand and of 2 million: a word in fewer than a quarter of all rows takes the second,
+        /// where at most so many are looked at as there are in sixteen of the first.
+        static let levels = [13, 17, 21]
+
+        /// Whose words one of which a row has; empty for all rows.
+        var blocks: [String]
+        /// The first number in it.
+        var start: Int64
+
+        /// From the newest to all there is.
+        static func all(upTo last: Int64) -> [Window] {
+            levels.map { level in
+                let block = last >> level
+                return Window(
+                    blocks: [block, block - 1].filter { $0 >= 0 }.map { SearchText.block($0, at: level) }, start: max(block - 1, 0) << level
+                )
+            } + [Window(blocks: [], start: .min)]
+        }
+    }
+}
+
+extension SoughtWords {
+    /// A `tsquery` for rows of one project that have all of the words; nil where there is nothing to seek, which is not everything.
+    /// - Parameters:
+    ///   - blocks: words of which one must be there too.
+    ///   - asBeginning: with the words that begin like the last one. All rows of these are gathered before the first is found, so that a
+    ///     common beginning takes as long as the index is large.
+    func query(in project: ProjectID, blocks: [String], asBeginning: Bool) -> String? {
+        var lexemes: [String] = []
+        for word in words { SearchText.forEachWord(of: word) { lexemes.append(String(decoding: SearchText.lexeme($0), as: UTF8.self)) } }
+        guard let last = lexemes.popLast() else { return nil }
+        var parts = ([SearchText.scope(project)] + lexemes).map { "'\($0)'" }
+        parts.append("'\(last)'\(asBeginning ? ":*" : "")")
+        if !blocks.isEmpty { parts.append("(\(blocks.map { "'\($0)'" }.joined(separator: "|")))") }
+        return parts.joined(separator: "&")
+    }
+}
+
+/// Finds threads by the words of their messages.
+struct SearchReader {
+    /// Messages in which words are looked up, the newest.
+    static let maximumMatches = 2000
+
+    let db: Database
+    let project: ProjectID
+
+    /// The threads of the newest messages with these words, and whether there are more messages.
+    func threads(with words: String) throws -> (threads: [Int64], isPartial: Bool) {
+        let sought = SoughtWords(words)
+        guard let last = try Int64.fetchOne(db, sql: Self.newest, arguments: [project.number]) else { return ([], false) }
+        // Where the words as they stand are in more messages than are looked at, what they begin is not asked for.
+        var matches = try matches(of: sought, asBeginning: false, upTo: last)
+        if matches.count <= Self.maximumMatches, sought.isBeginning {
+            matches = try self.matches(of: sought, asBeginning: true, upTo: last)
+        }
+        guard !matches.isEmpty else { return ([], false) }
+        let isPartial = matches.count > Self.maximumMatches
+        guard !sought.phrases.isEmpty else {
+            return (try Int64.fetchAll(db, sql: Self.threadsOfMatches, arguments: [project.number, matches]), isPartial)
+        }
+        var found: Set<Int64> = []
+        // Texts may be long: some at a time.
+        for first in stride(from: 0, to: matches.count, by: Self.textsAtATime) {
+            let stretch = Array(matches[first..<min(first + Self.textsAtATime, matches.count)])
+            for row in try db.fetchAll(Self.textsOfMatches, [project.number, stretch]) {
+                if let thread: Int64 = row[5], sought.phrasesOccur(in: SearchText.words(of: row)) { found.insert(thread) }
+            }
+        }
+        return (Array(found), isPartial)
+    }
+
+    private static let textsAtATime = 250
+
+    /// The newest messages with the words, one more than are looked up at most.
+    private func matches(of sought: SoughtWords, asBeginning: Bool, upTo last: Int64) throws -> [Int64] {
+        var found: [Int64] = []
+        var end = last + 1
+        for window in SearchText.Window.all(upTo: last) where found.count <= Self.maximumMatches && window.start < end {
+            guard let query = sought.query(in: project, blocks: window.blocks, asBeginning: asBeginning) else { return [] }
+            let missing = Self.maximumMatches + 1 - found.count
+            found += try Int64.fetchAll(db, sql: Self.matches, arguments: [project.number, query, window.start, end, missing])
+            end = window.start
+        }
+        return found
+    }
+
+    static let newest = "SELECT max(sequence) FROM search WHERE project = $1"
+
+    /// MATERIALIZED, so that the words are found in their index rather than on a walk from the newest message.
+    static let matches = """
+        WITH found AS MATERIALIZED (SELECT sequence FROM search WHERE project = $1 AND words @@ $2::text::tsquery)
+        SELECT sequence FROM found WHERE sequence >= $3 AND sequence < $4 ORDER BY sequence DESC LIMIT $5
+        """
+
+    private static let threadOfMatch =
+        "coalesce(e.thread, (SELECT r.thread FROM run r WHERE r.project = $1 AND r.id = e.id AND e.space = 1))"
+    private static let eventsOfMatches = """
+        FROM unnest($2::bigint[]) AS match CROSS JOIN LATERAL (SELECT * FROM event WHERE project = $1 AND sequence = match LIMIT 1) e
+        """
+    static let threadsOfMatches =
+        "SELECT DISTINCT thread FROM (SELECT \(threadOfMatch) AS thread \(eventsOfMatches)) found WHERE thread IS NOT NULL"
+    static let textsOfMatches = "SELECT \(SearchText.columns), \(threadOfMatch) \(eventsOfMatches)"
+}
