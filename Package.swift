@@ -304,7 +304,10 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "PostgresStoreTests",
-            dependencies: ["PostgresStore", "TestKit", "Events", "Conversations", .product(name: "Logging", package: "swift-log")],
+            dependencies: [
+                "PostgresStore", "SQLiteStore", "TestKit", "Events", "Conversations",
+                .product(name: "GRDB", package: "GRDB.swift"), .product(name: "Logging", package: "swift-log"),
+            ],
             swiftSettings: strict),
         .testTarget(
             name: "ReviewTests",

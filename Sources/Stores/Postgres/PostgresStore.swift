@@ -1,5 +1,6 @@
 public import Events
 public import Logging
+import Synchronization
 
 /// The shared store: one PostgreSQL database, written and read by any number of nodes.
 ///
@@ -35,6 +36,19 @@ public final class PostgresStore: Sendable {
     let configuration: Configuration
     let clock: WallClock
     let logger: Logger
+    /// Numbers for threads and users that no transaction has used yet.
+    let reserve = Mutex(Reserve())
+
+    struct Reserve {
+        private var numbers: [NumberReserve.Kind: [Int64]] = [:]
+
+        mutating func take() -> [NumberReserve.Kind: [Int64]] {
+            defer { numbers = [:] }
+            return numbers
+        }
+
+        mutating func give(back unused: [NumberReserve.Kind: [Int64]]) { numbers.merge(unused) { $0 + $1 } }
+    }
 
     /// Connects and brings the tables up to date; several nodes may do so at once. Throws `OpenFailure`.
     public init(configuration: Configuration, clock: WallClock = .system, logger: Logger) async throws {

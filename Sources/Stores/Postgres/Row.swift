@@ -36,7 +36,10 @@ struct Row {
 
     func isNull(_ column: Int) -> Bool { PQgetisnull(answer.pointer, position, Int32(column)) == 1 }
 
-    private func type(of column: Int) -> UInt32 { PQftype(answer.pointer, Int32(column)) }
+    /// The object ID of a column's type.
+    func type(of column: Int) -> UInt32 { PQftype(answer.pointer, Int32(column)) }
+
+    var count: Int { Int(PQnfields(answer.pointer)) }
 }
 
 /// A column as it came: its type and bytes.
