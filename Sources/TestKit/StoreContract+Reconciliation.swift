@@ -87,6 +87,21 @@ extension StoreContract {
                 try require(other.map(\.id) == ["t-1"], "there are the threads \(other.map(\.id))")
             }
         },
+        Clause(sentence: "a score by another name of its conversation stands on it, whichever comes first") { store, project in
+            let score = Event(
+                id: "sc-1", at: Sample.time(2), body: .score(.init(target: name(of: "t-1"), name: "quality", value: 1)))
+            let events = [
+                admitted(Sample.message(Sample.id(1))), admitted(score, isNamed: true),
+                admitted(Sample.message(Sample.id(2), at: 4), names: ["t-1"]),
+            ]
+            try await inEveryOrder(events, store, project) { conversation, own in
+                try require(conversation.thread.scores.map(\.name) == ["quality"], "the scores are \(conversation.thread.scores)")
+                var filter = ThreadFilter()
+                filter.score = .named("quality")
+                let found = try await store.threads(in: own, matching: filter, limit: 9, after: nil, now: Sample.time(20)).items
+                try require(found.map(\.id) == ["t-1"], "the list finds \(found.map(\.id))")
+            }
+        },
         Clause(sentence: "what was stored before a key was noted gets its names later") { store, project in
             let key = KeyRecord(
                 id: "key_names-\(project.number)", lane: .secret, scope: .project, project: project.number,

@@ -171,6 +171,12 @@ struct Aliases {
                 WHERE (excluded.at, excluded.event) > (score.at, score.event)
             """, [project, name, id])
         try db.execute("DELETE FROM score WHERE project = $1 AND target = $2", [project, name])
+        // Those of a thread that is there learn it, as those of messages and turns do when these are looked at again.
+        try db.execute(
+            """
+            UPDATE score SET thread = (SELECT number FROM thread WHERE project = $1 AND id = $2)
+            WHERE project = $1 AND target = $2 AND thread IS NULL
+            """, [project, id])
     }
 }
 

@@ -136,6 +136,12 @@ struct Aliases {
                     at = excluded.at, event = excluded.event, judge = excluded.judge, noted = excluded.noted WHERE (excluded.at, excluded.event) > (at, event)
                 """, arguments: [id, project.number, name])
         try db.execute(sql: "DELETE FROM score WHERE project = ? AND target = ?", arguments: [project.number, name])
+        // Those of a thread that is there learn it, as those of messages and turns do when these are looked at again.
+        try db.execute(
+            sql: """
+                UPDATE score SET thread = (SELECT number FROM thread WHERE project = ?1 AND id = ?2)
+                WHERE project = ?1 AND target = ?2 AND thread IS NULL
+                """, arguments: [project.number, id])
     }
 }
 
