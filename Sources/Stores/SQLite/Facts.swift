@@ -2,22 +2,6 @@ import Conversations
 import Events
 import GRDB
 
-/// What lists are narrowed by and cannot be told from one event: kept beside the commits, as search is.
-enum FactKind: Int, CaseIterable {
-    /// A run that failed; one whose parent has not arrived; one that a conversation shows under no message.
-    case failed = 1
-    case pending = 2
-    case orphan = 3
-    /// An assistant's message whose words a run produced, or did not.
-    case confirmed = 4
-    case differs = 5
-
-    static let ofRuns: [FactKind] = [.failed, .pending, .orphan]
-    static let ofAnswers: [FactKind] = [.confirmed, .differs]
-    /// Found out where a thread with turns is read whole.
-    static let ofViews: [FactKind] = [.orphan, .confirmed, .differs]
-}
-
 extension SQLiteStore {
     /// Follows the next events; answers how many there were.
     func followNext(_ limit: Int = 128) async throws -> Int {
@@ -63,7 +47,7 @@ struct Follower {
     private var runs: Set<String> = []
     /// Threads that something happened in, with when that arrived.
     private var threads: [Int64: Int64] = [:]
-    private var figures = FigureRows.Changes()
+    private var figures = FigureFold()
 
     init(db: Database, project: ProjectID) {
         self.db = db
@@ -140,7 +124,7 @@ struct Follower {
                 }
             }
             try keep(kinds, of: id, thread: place.thread, among: among)
-            try tallies.replace("r:" + id, with: FigureRows.tally(of: run, isRoot: !place.hasParentRun), in: &figures)
+            try tallies.replace("r:" + id, with: FigureFold.tally(of: run, isRoot: !place.hasParentRun), in: &figures)
             messages.formUnion([place.message, place.fallback].compactMap(\.self))
         }
     }

@@ -1,6 +1,5 @@
 public import Conversations
 public import Events
-import Foundation
 import GRDB
 
 extension SQLiteStore {
@@ -16,30 +15,12 @@ extension SQLiteStore {
             if span > 0 {
                 let first = reader.day(of: from.microseconds)
                 let last = min(reader.day(of: to.microseconds - 1), first + Self.maximumDays)
-                listed = (first...last).map { DayFigures(day: Self.name(ofDay: $0), figures: days[$0] ?? Figures()) }
+                listed = (first...last).map { DayFigures(day: Day.name(of: $0), figures: days[$0] ?? Figures()) }
             }
             return Overview(
                 days: listed, total: try reader.total(from: from.microseconds, to: to.microseconds),
                 previous: try reader.total(from: from.microseconds - span, to: from.microseconds))
         }
-    }
-
-    /// `2026-11-21` of a day's number since 1970 (Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", civil_from_days).
-    static func name(ofDay number: Int64) -> String {
-        let shifted = number + 719_468
-        let era = shifted.dividedDown(by: 146_097)
-        let ofEra = shifted - era * 146_097
-        let yearOfEra = (ofEra - ofEra / 1460 + ofEra / 36_524 - ofEra / 146_096) / 365
-        let ofYear = ofEra - (365 * yearOfEra + yearOfEra / 4 - yearOfEra / 100)
-        let shiftedMonth = (5 * ofYear + 2) / 153
-        let day = ofYear - (153 * shiftedMonth + 2) / 5 + 1
-        let month = shiftedMonth < 10 ? shiftedMonth + 3 : shiftedMonth - 9
-        let year = yearOfEra + era * 400 + (month <= 2 ? 1 : 0)
-        func padded(_ number: Int64, _ width: Int) -> String {
-            let text = String(number)
-            return String(repeating: "0", count: max(0, width - text.count)) + text
-        }
-        return "\(padded(year, 4))-\(padded(month, 2))-\(padded(day, 2))"
     }
 }
 
@@ -58,15 +39,15 @@ struct OverviewReader {
         FROM vote INDEXED BY vote_at WHERE project = :project AND at >= :from AND at < :to AND voter NOT LIKE 'reviewer:%' GROUP BY 1
         """
     static let counts = """
-        SELECT (slot * \(FigureRows.slot) + :offset) / 86400000000, name, sum(value) FROM figure
-        WHERE project = :project AND slot >= :from / \(FigureRows.slot) AND slot * \(FigureRows.slot) < :to GROUP BY 1, 2 ORDER BY 1, 2
+        SELECT (slot * \(FigureFold.slot) + :offset) / 86400000000, name, sum(value) FROM figure
+        WHERE project = :project AND slot >= :from / \(FigureFold.slot) AND slot * \(FigureFold.slot) < :to GROUP BY 1, 2 ORDER BY 1, 2
         """
 
     let db: Database
     let project: ProjectID
     let offset: Int64
 
-    func day(of time: Int64) -> Int64 { (time + offset).dividedDown(by: 86_400_000_000) }
+    func day(of time: Int64) -> Int64 { Day.number(of: time + offset) }
 
     func byDay(from: Int64, to: Int64) throws -> [Int64: Figures] { try read(from: from, to: to, inAll: false) }
 
@@ -90,28 +71,16 @@ struct OverviewReader {
         for row in try Row.fetchAll(db.cachedStatement(sql: Self.counts), arguments: arguments) {
             let (day, name, value): (Int64, Int, Int) = (inAll ? 0 : row[0], row[1], row[2])
             switch name {
-            case FigureRows.Name.messages.number: figures[day, default: Figures()].messages += value
-            case FigureRows.Name.runs.number: figures[day, default: Figures()].runs += value
-            case FigureRows.Name.errors.number: figures[day, default: Figures()].errors += value
-            default: buckets[day, default: [:]][name - 100, default: 0] += value
+            case FigureFold.Name.messages.number: figures[day, default: Figures()].messages += value
+            case FigureFold.Name.runs.number: figures[day, default: Figures()].runs += value
+            case FigureFold.Name.errors.number: figures[day, default: Figures()].errors += value
+            default: buckets[day, default: [:]][name, default: 0] += value
             }
         }
         for (day, counts) in buckets {
-            let ordered = counts.filter { $0.value > 0 }.sorted { $0.key < $1.key }
-            figures[day, default: Figures()].latencyP50 = Self.quantile(0.5, of: ordered)
-            figures[day, default: Figures()].latencyP95 = Self.quantile(0.95, of: ordered)
+            figures[day, default: Figures()].latencyP50 = FigureFold.quantile(0.5, of: counts)
+            figures[day, default: Figures()].latencyP95 = FigureFold.quantile(0.95, of: counts)
         }
         return figures
-    }
-
-    private static func quantile(_ part: Double, of counts: [(key: Int, value: Int)]) -> Double? {
-        let total = counts.reduce(0) { $0 + $1.value }
-        guard total > 0 else { return nil }
-        var rest = max(1, Int((part * Double(total)).rounded(.up)))
-        for (bucket, count) in counts {
-            rest -= count
-            if rest <= 0 { return FigureRows.milliseconds(ofBucket: bucket) }
-        }
-        return nil
     }
 }

@@ -3,48 +3,6 @@ import Events
 import GRDB
 import Synchronization
 
-/// What a list shows of a thread with turns: found out by reading it whole, and kept until something changes in it.
-struct TurnView {
-    var messages: Int
-    var first: ThreadSummary.Excerpt?
-    var last: ThreadSummary.Excerpt?
-
-    init(_ summary: ThreadSummary) { (messages, first, last) = (summary.messageCount, summary.first, summary.last) }
-
-    /// nil where the text is none of ours.
-    init?(stored text: String) {
-        func excerpt(_ value: JSONValue?) -> ThreadSummary.Excerpt? {
-            guard let value, let id = value["id"]?.string, let role = value["role"]?.string.flatMap(Event.Role.init(rawValue:)),
-                let text = value["text"]?.string, let at = value["at"]?.integer
-            else { return nil }
-            return .init(id: id, role: role, text: text, at: Timestamp(microseconds: at))
-        }
-        let read = try? JSONDocument.read(Array(text.utf8), isOurs: true) { json in
-            (json["messages"]?.integer, excerpt(json["first"]), excerpt(json["last"]))
-        }
-        guard let read, let count = read.0 else { return nil }
-        (messages, first, last) = (Int(count), read.1, read.2)
-    }
-
-    var stored: String {
-        var writer = JSONWriter()
-        writer.object { writer in
-            writer.field("messages", messages)
-            for (name, excerpt) in [("first", first), ("last", last)] {
-                guard let excerpt else { continue }
-                writer.key(name)
-                writer.object {
-                    $0.field("id", excerpt.id)
-                    $0.field("role", excerpt.role.rawValue)
-                    $0.field("text", excerpt.text)
-                    $0.field("at", excerpt.at.microseconds)
-                }
-            }
-        }
-        return writer.string
-    }
-}
-
 extension SQLiteStore {
     static let nextUnviewed = "SELECT number, project, id FROM thread INDEXED BY thread_unviewed WHERE turns <> 0 AND view IS NULL LIMIT 1"
 
@@ -79,7 +37,7 @@ extension SQLiteStore {
                     .execute(arguments: [project.number, kind.rawValue, number, subject])
             }
             for run in conversation.looseRuns { try keep(.orphan, run.run.id) }
-            var added = FigureRows.Changes()
+            var added = FigureFold()
             for item in conversation.items {
                 if item.derivedFrom != nil { added.add(.messages, 1, at: item.at) }
                 switch item.confirmation {
@@ -88,7 +46,7 @@ extension SQLiteStore {
                 case nil: break
                 }
             }
-            var changes = FigureRows.Changes()
+            var changes = FigureFold()
             let figures = FigureRows(db: db, project: project)
             try figures.replace("t:\(number)", with: added.values, in: &changes)
             try figures.write(changes)
