@@ -123,7 +123,7 @@ enum Migrations {
             metadata_event TEXT, view TEXT, PRIMARY KEY (project, id)) PARTED;
         CREATE UNIQUE INDEX thread_by_number ON thread (project, number);
         CREATE INDEX thread_activity ON thread (project, last_at, number);
-        CREATE INDEX thread_person ON thread (project, person, last_at) WHERE person IS NOT NULL;
+        CREATE INDEX thread_person ON thread (project, person, last_at, number) WHERE person IS NOT NULL;
         CREATE INDEX thread_first ON thread (project, first_at, person);
         CREATE INDEX thread_status ON thread (project, status, status_at) WHERE status IS NOT NULL;
         CREATE INDEX thread_unviewed ON thread (project) WHERE turns AND view IS NULL;
@@ -198,6 +198,7 @@ enum Migrations {
         CREATE INDEX fact_subject ON fact (project, subject, kind, thread);
         CREATE TABLE reply (
             project bigint NOT NULL, question TEXT NOT NULL, message TEXT NOT NULL, PRIMARY KEY (project, question, message)) PARTED;
+        CREATE INDEX reply_message ON reply (project, message);
         -- Counts of a quarter of an hour, and what each run or thread has added to them.
         CREATE TABLE figure (
             project bigint NOT NULL, slot bigint NOT NULL, name bigint NOT NULL, value bigint NOT NULL, PRIMARY KEY (project, slot, name));
