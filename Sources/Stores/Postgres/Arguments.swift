@@ -12,7 +12,7 @@ import Darwin
 ///
 /// Whole numbers are `bigint`, `Double` is `double precision`, `String` is `text`, `[UInt8]` is `bytea`; arrays of these are arrays.
 /// Where a function takes another type, the statement casts: `$1::int4`.
-protocol Bindable {
+protocol Bindable: Sendable {
     /// The object ID of its type in PostgreSQL (pg_type.dat), and of arrays of it.
     static var type: UInt32 { get }
     static var arrayType: UInt32 { get }
@@ -26,7 +26,7 @@ extension Bindable {
 }
 
 /// The values of a statement's `$1`, `$2`, …: `[project.number, id, time.microseconds]`.
-struct Arguments: ExpressibleByArrayLiteral {
+struct Arguments: ExpressibleByArrayLiteral, Sendable {
     private(set) var values: [any Bindable]
     init(arrayLiteral elements: any Bindable...) { values = elements }
     init(_ values: [any Bindable] = []) { self.values = values }

@@ -1,5 +1,65 @@
-import Conversations
-import Events
+public import Conversations
+public import Events
+
+/// What reviewers leave beside the log: marks and views.
+extension PostgresStore {
+    public func markSeen(_ thread: String, by member: String, at time: Timestamp, in project: ProjectID) async throws {
+        try await pool.write { db in
+            guard let number = try Targets(db: db, project: project).thread(named: thread) else { return }
+            try db.execute(
+                """
+                INSERT INTO seen (project, thread, member, at) VALUES ($1, $2, $3, $4)
+                ON CONFLICT (project, member, thread) DO UPDATE SET at = greatest(seen.at, excluded.at)
+                """, [project.number, number, member, time.microseconds])
+        }
+    }
+
+    public func markReviewed(_ thread: String, by name: String, at time: Timestamp?, in project: ProjectID) async throws -> Bool {
+        try await pool.write { db in
+            guard let number = try Targets(db: db, project: project).thread(named: thread) else { return false }
+            if let time {
+                try db.execute(
+                    """
+                    INSERT INTO reviewed (project, thread, by, at) VALUES ($1, $2, $3, $4)
+                    ON CONFLICT (project, thread) DO UPDATE SET by = excluded.by, at = excluded.at
+                    """, [project.number, number, name, time.microseconds])
+            } else {
+                try db.execute("DELETE FROM reviewed WHERE project = $1 AND thread = $2", [project.number, number])
+            }
+            return true
+        }
+    }
+
+    // MARK: views
+
+    public func views(of member: String, in project: ProjectID) async throws -> [SavedView] {
+        try await pool.read { db in
+            try db.fetchAll(
+                "SELECT id, name, query, owner, shared FROM saved_view WHERE project = $1 AND (owner = $2 OR shared) ORDER BY name, id",
+                [project.number, member]
+            ).map { SavedView(id: $0[0], name: $0[1], query: $0[2], owner: $0[3], isShared: $0[4]) }
+        }
+    }
+
+    public func insert(_ view: SavedView, in project: ProjectID) async throws {
+        try await pool.write { db in
+            _ = try db.execute(
+                """
+                INSERT INTO saved_view (project, id, name, query, owner, shared) VALUES ($1, $2, $3, $4, $5, $6)
+                ON CONFLICT (project, id) DO UPDATE SET name = excluded.name, query = excluded.query, owner = excluded.owner,
+                    shared = excluded.shared
+                """, [project.number, view.id, view.name, view.query, view.owner, view.isShared])
+        }
+    }
+
+    public func removeView(_ id: String, of owner: String?, in project: ProjectID) async throws -> Bool {
+        try await pool.write { db in
+            try db.execute(
+                "DELETE FROM saved_view WHERE project = $1 AND id = $2 AND ($3::text IS NULL OR owner = $3)", [project.number, id, owner])
+                > 0
+        }
+    }
+}
 
 /// The audit log's rows.
 enum Audit {
@@ -84,35 +144,67 @@ struct RunPlaces {
     let project: ProjectID
 
     /// nil: no such run.
-    func place(of id: String) throws -> Place? {
-        guard let own = try row(id) else { return nil }
+    func place(of id: String) throws -> Place? { try places(of: [id]).values.first }
+
+    static let ancestry = """
+        WITH RECURSIVE above AS (
+            SELECT id, parent, link, fallback, thread FROM run WHERE project = $1 AND id = ANY($2)
+            UNION SELECT r.id, r.parent, r.link, r.fallback, r.thread FROM above a JOIN run r ON r.project = $1
+                AND r.id = CASE a.link WHEN 2 THEN a.parent WHEN 3 THEN NULL ELSE a.fallback END)
+        SELECT id, parent, link, fallback, thread FROM above
+        """
+    static let messages = "SELECT id, thread FROM event WHERE project = $1 AND id = ANY($2) AND space = 0 AND part = ''"
+
+    /// Those of many runs, in two round trips; nothing of a run that is not there.
+    func places(of ids: [String]) throws -> [OwnedID: Place] {
+        guard !ids.isEmpty else { return [:] }
+        var links: [OwnedID: Link] = [:]
+        var named: Set<OwnedID> = []
+        for row in try db.fetchAll(Self.ancestry, [project.number, ids]) {
+            let link = Link(parent: row[1], link: ParentLink(rawValue: row[2]) ?? .none, fallback: row[3], thread: row[4])
+            links[key(row[0])] = link
+            named.insert(key(row[0]))
+            if let parent = link.effectiveParent { named.insert(key(parent)) }
+        }
+        guard !links.isEmpty else { return [:] }
+        var messages: [OwnedID: Int64?] = [:]
+        for row in try db.fetchAll(Self.messages, [project.number, named.map(\.id)]) { messages[key(row[0])] = .some(row[1]) }
+        return Dictionary(
+            ids.compactMap { id in Self.place(of: key(id), links, messages).map { (key(id), $0) } }, uniquingKeysWith: { first, _ in first }
+        )
+    }
+
+    private func key(_ id: String) -> OwnedID { OwnedID(project: project, id: id) }
+
+    private static func place(of id: OwnedID, _ links: [OwnedID: Link], _ messages: [OwnedID: Int64?]) -> Place? {
+        guard let own = links[id] else { return nil }
         var place = Place(thread: own.thread, hasParentRun: false, isBound: false, isPending: false, hasOwnThread: own.thread != nil)
         place.fallback = own.fallback
         place.isPending = own.link == .pending && own.fallback == nil
         var current = own
         var currentID = id
         for depth in 0..<ParentLinks.maximumDepth {
-            let parent = current.effectiveParent
+            let parent = current.effectiveParent.map { OwnedID(project: id.project, id: $0) }
             if depth == 0 { place.isBound = parent != nil }
             if parent == currentID || (parent == nil && current.parent == nil) {
                 // P-BIND-5: it carries its message's ID.
-                if let thread = try messageThread(currentID) {
-                    place.message = currentID
-                    place.thread = place.thread ?? thread.number
+                if let thread = messages[currentID] {
+                    place.message = currentID.id
+                    place.thread = place.thread ?? thread
                     if depth == 0 { place.isBound = true }
                 }
                 return place
             }
             guard let parent else { return place }
-            if let above = try row(parent) {
+            if let above = links[parent] {
                 if depth == 0 { place.hasParentRun = true }
                 place.thread = place.thread ?? above.thread
                 (current, currentID) = (above, parent)
                 continue
             }
-            if let thread = try messageThread(parent) {
-                place.message = parent
-                place.thread = place.thread ?? thread.number
+            if let thread = messages[parent] {
+                place.message = parent.id
+                place.thread = place.thread ?? thread
             }
             return place
         }
@@ -132,15 +224,5 @@ struct RunPlaces {
             case .none, .pending: fallback
             }
         }
-    }
-
-    private func row(_ id: String) throws -> Link? {
-        try db.fetchOne("SELECT parent, link, fallback, thread FROM run WHERE project = $1 AND id = $2", [project.number, id])
-            .map { Link(parent: $0[0], link: ParentLink(rawValue: $0[1]) ?? .none, fallback: $0[2], thread: $0[3]) }
-    }
-
-    /// nil: no such message.
-    private func messageThread(_ id: String) throws -> (number: Int64?, Void)? {
-        try db.fetchOne(Targets.threadOfMessage, [project.number, id]).map { ($0[0] as Int64?, ()) }
     }
 }

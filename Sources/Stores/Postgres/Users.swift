@@ -1,0 +1,98 @@
+public import Conversations
+public import Events
+
+extension PostgresStore {
+    public func users(in project: ProjectID, matching words: String?, limit: Int, after cursor: String?) async throws -> Page<UserSummary> {
+        var start: (lastAt: Int64, number: Int64) = (.max, .max)
+        if let cursor {
+            let parts = cursor.split(separator: "~").compactMap { Int64($0) }
+            guard parts.count == 2 else { throw ReadFailure.badCursor }
+            start = (parts[0], parts[1])
+        }
+        var (sql, arguments): (String, Arguments) = (Self.latestOfEach, [project.number, limit + 1, start.lastAt, start.number])
+        if let words = words?.lowercased(), !words.isEmpty {
+            sql = Self.latestOfEachMatching
+            arguments.append(words)
+        }
+        return try await pool.read { [sql, arguments] db in
+            var rows = Array(try db.fetchAll(sql, arguments))
+            var next: String?
+            if rows.count > limit {
+                rows.removeLast()
+                next = rows.last.map { "\($0[1] as Int64)~\($0[2] as Int64)" }
+            }
+            return Page(items: try rows.compactMap { try Self.user($0[0], in: project, db: db) }, next: next)
+        }
+    }
+
+    static let latestOfEach = latestOfEach("")
+    static let latestOfEachMatching = latestOfEach(
+        """
+         AND EXISTS (SELECT 1 FROM person p WHERE p.project = $1 AND p.id = t.person
+            AND (strpos(lower(p.id), $5) > 0 OR strpos(lower(coalesce(p.props, '')), $5) > 0) OFFSET 0)
+        """)
+
+    /// Each user's latest thread, latest first. Threads are walked in that order, and of each the index is asked whether its user has a
+    /// later one: neither subquery can be turned into a join, with its limit and its offset.
+    private static func latestOfEach(_ condition: String) -> String {
+        """
+        SELECT t.person, t.last_at, t.number FROM thread t
+        WHERE t.project = $1 AND t.person IS NOT NULL AND (t.last_at, t.number) < ($3, $4) AND t.number = (
+            SELECT l.number FROM thread l WHERE l.project = $1 AND l.person = t.person AND l.person IS NOT NULL
+            ORDER BY l.last_at DESC, l.number DESC LIMIT 1)\(condition)
+        ORDER BY t.last_at DESC, t.number DESC LIMIT $2
+        """
+    }
+
+    public func user(_ id: String, in project: ProjectID) async throws -> UserSummary? {
+        try await pool.read { db in
+            // Who proved the name comes before who only says it.
+            for key in Event.User.keys(of: id) {
+                if let user = try Self.user(key, in: project, db: db) { return user }
+            }
+            return nil
+        }
+    }
+
+    static let countsOfUser = """
+        SELECT count(*), coalesce(sum(messages), 0), min(first_at), max(last_at)
+        FROM thread WHERE project = $1 AND person = $2 AND person IS NOT NULL
+        """
+    /// Votes of whoever chats in the user's threads; looked up thread by thread.
+    static let votesOfUser = """
+        SELECT coalesce(sum(v.up), 0), coalesce(sum(v.down), 0) FROM thread t CROSS JOIN LATERAL (
+            SELECT count(*) FILTER (WHERE v.thumb = 1) AS up, count(*) FILTER (WHERE v.thumb = -1) AS down FROM vote v
+            WHERE v.project = $1 AND v.thread = t.number AND v.thread IS NOT NULL AND v.voter NOT LIKE 'reviewer:%') v
+        WHERE t.project = $1 AND t.person = $2 AND t.person IS NOT NULL
+        """
+    static let propsOfUser = "SELECT props, number FROM person WHERE project = $1 AND id = $2"
+    static let timesOfUser = "SELECT min(at), max(at) FROM event WHERE project = $1 AND person = $2 AND person IS NOT NULL"
+
+    /// - Parameter key: `Event.User.key`.
+    private static func user(_ key: String, in project: ProjectID, db: Database) throws -> UserSummary? {
+        let user = Event.User(key: key)
+        let arguments: Arguments = [project.number, key]
+        var pipeline = Pipeline()
+        let (threads, voted, named) = (
+            pipeline.add(countsOfUser, arguments), pipeline.add(votesOfUser, arguments), pipeline.add(propsOfUser, arguments)
+        )
+        let answers = try db.run(pipeline)
+        let (counts, votes, person) = (answers[threads][0], answers[voted][0], answers[named].first)
+        guard let first: Int64 = counts[2] else {
+            // Somebody who was named, by an `identify` or in another's thread, and has no thread.
+            guard let person else { return nil }
+            let times = try db.fetchAll(timesOfUser, [project.number, person[1] as Int64])[0]
+            guard let first: Int64 = times[0], let last: Int64 = times[1] else { return nil }
+            return UserSummary(
+                id: user.id, isProven: user.isProven, props: props(person), threads: 0, messages: 0,
+                firstAt: Timestamp(microseconds: first), lastAt: Timestamp(microseconds: last), up: 0, down: 0)
+        }
+        return UserSummary(
+            id: user.id, isProven: user.isProven, props: props(person), threads: counts[0], messages: counts[1],
+            firstAt: Timestamp(microseconds: first), lastAt: Timestamp(microseconds: counts[3]), up: votes[0], down: votes[1])
+    }
+
+    private static func props(_ person: Row?) -> JSONText? {
+        (person?[0] as TextBytes?).flatMap { PropsFold(stored: $0.bytes).props }
+    }
+}
