@@ -52,12 +52,15 @@ extension PostgresStore {
             try db.execute("DELETE FROM project WHERE number = $1", [number.number])
         }
         // Nobody comes in any more; what is there goes in stretches, so that no statement takes longer than it may. What hangs on rows
-        // of the log goes before they do.
+        // of the log goes before they do; what is found out of them goes at last, when there is nothing more to find out.
         for table in Self.projectTables {
             var isMore = true
             while isMore {
                 isMore = try await pool.write { db in
-                    try db.lock(number)
+                    var pipeline = Pipeline()
+                    Turn.keep(&pipeline)
+                    pipeline.lock([number])
+                    _ = try db.run(pipeline)
                     return try db.execute(
                         """
                         DELETE FROM \(table) WHERE project = $1 AND ctid = ANY(ARRAY(
@@ -73,10 +76,9 @@ extension PostgresStore {
 
     /// All that is a project's, but the audit log, which must say what became of it.
     static let projectTables = [
-        "search", "run", "run_trace", "message_trace", "vote", "score", "comment", "alias", "thread_tag", "thread", "quarantine",
-        "quarantine_total", "outcome", "person", "source", "saved_view", "seen", "reviewed", "tombstone", "dirty", "fact", "reply",
-        "figure",
-        "counted", "event",
+        "run", "run_trace", "message_trace", "vote", "score", "comment", "alias", "thread_tag", "thread", "quarantine", "quarantine_total",
+        "outcome", "person", "source", "saved_view", "seen", "reviewed", "tombstone", "event", "search", "dirty", "fact", "reply", "figure",
+        "counted",
     ]
 
     public func keys() async throws -> [KeyRecord] {

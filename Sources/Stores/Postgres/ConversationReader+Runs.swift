@@ -147,7 +147,7 @@ extension ConversationReader {
     /// An ID and all above it: its run's link, parent and fallback, and whether there is a message of that ID.
     static let ancestry = """
         WITH RECURSIVE above(id, depth) AS (
-            SELECT $2::text, 0::bigint
+            SELECT $2::text COLLATE "C", 0::bigint
             UNION SELECT r.next, above.depth + 1 FROM above CROSS JOIN LATERAL (
                 SELECT CASE WHEN link = 2 THEN parent ELSE fallback END AS next FROM run WHERE project = $1 AND id = above.id LIMIT 1) r
             WHERE r.next IS NOT NULL AND r.next <> above.id AND above.depth < $3)

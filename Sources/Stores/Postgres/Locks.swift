@@ -7,6 +7,9 @@ enum LockClass {
     /// `parl`, and what follows.
     static let migrations = 0x7061_726C
     static let project = 0x7061_726D
+    /// Whose turn it is to follow the log, and that what follows it stays as it is.
+    static let upkeep = 0x7061_726E
+    static let derived = 0x7061_726F
 }
 
 extension Pipeline {

@@ -146,11 +146,13 @@ struct RunPlaces {
     /// nil: no such run.
     func place(of id: String) throws -> Place? { try places(of: [id]).values.first }
 
+    /// OFFSET 0, so that what is above is found by its key, one at a time, however many the planner expects.
     static let ancestry = """
         WITH RECURSIVE above AS (
             SELECT id, parent, link, fallback, thread FROM run WHERE project = $1 AND id = ANY($2)
-            UNION SELECT r.id, r.parent, r.link, r.fallback, r.thread FROM above a JOIN run r ON r.project = $1
-                AND r.id = CASE a.link WHEN 2 THEN a.parent WHEN 3 THEN NULL ELSE a.fallback END)
+            UNION SELECT r.id, r.parent, r.link, r.fallback, r.thread FROM above CROSS JOIN LATERAL (
+                SELECT * FROM run WHERE run.project = $1
+                    AND run.id = CASE above.link WHEN 2 THEN above.parent WHEN 3 THEN NULL ELSE above.fallback END OFFSET 0) r)
         SELECT id, parent, link, fallback, thread FROM above
         """
     static let messages = "SELECT id, thread FROM event WHERE project = $1 AND id = ANY($2) AND space = 0 AND part = ''"

@@ -23,6 +23,28 @@ extension PostgresStore {
     }
 }
 
+extension PostgresStore {
+    /// Of a project's last events, whichever node they came to: their clocks are not the same.
+    static let lastReceived = """
+        SELECT max(received) FROM (SELECT received FROM event WHERE project = $1 ORDER BY sequence DESC LIMIT 100) newest
+        """
+    /// Where all of them were erased.
+    static let lastStored = "SELECT minute FROM outcome WHERE project = $1 AND name = 'stored' ORDER BY minute DESC LIMIT 1"
+
+    public func standing(of project: ProjectID) async throws -> (lastEventAt: Timestamp?, threads: Int) {
+        try await pool.read { db in
+            var pipeline = Pipeline()
+            let exact = pipeline.add(Self.lastReceived, [project.number])
+            let last = pipeline.add(Self.lastStored, [project.number])
+            let threads = pipeline.add("SELECT count(*) FROM thread WHERE project = $1", [project.number])
+            let answers = try db.run(pipeline)
+            let received: Int64? = answers[exact][0][0]
+            let minute: Int64? = answers[last].first?[0]
+            return ((received ?? minute).map { Timestamp(microseconds: $0) }, answers[threads][0][0])
+        }
+    }
+}
+
 /// Adds up the counts of a span, by day or as a whole.
 struct OverviewReader {
     static let conversations = """

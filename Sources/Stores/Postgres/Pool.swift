@@ -2,7 +2,8 @@ import Dispatch
 import Logging
 import Synchronization
 
-/// The connections to the database: some for what writes, some for what reads, so that neither keeps the other from its turn.
+/// The connections to the database: some for what writes, some for what reads, and one for what follows the commits, so that none keeps
+/// another from its turn.
 ///
 /// A closure runs on a connection's own thread, in a transaction; what it returns was committed. It may run more than once: after a
 /// deadlock, or where the connection broke before the commit was sent. When all connections are in use callers wait, in the order in
@@ -25,10 +26,12 @@ final class Pool: Sendable {
 
     private let writers: Lane
     private let readers: Lane
+    private let followers: Lane
 
     init(_ configuration: Configuration, logger: Logger) {
         writers = Lane(maximum: configuration.maximumWriters, configuration, logger)
         readers = Lane(maximum: configuration.maximumReaders, configuration, logger)
+        followers = Lane(maximum: 1, configuration, logger)
     }
 
     /// Runs `body` in a transaction that writes, READ COMMITTED: each of its statements sees what was committed before it.
@@ -41,6 +44,11 @@ final class Pool: Sendable {
         try await readers.run(.read, body)
     }
 
+    /// `write` on a connection that is there for what follows the commits, so that it takes none from them.
+    func follow<Value: Sendable>(_ body: @escaping @Sendable (Database) throws -> Value) async throws -> Value {
+        try await followers.run(.write, body)
+    }
+
     /// Runs `body` on a connection for reading without a transaction around it: each statement is one of its own.
     func withoutTransaction<Value: Sendable>(_ body: @escaping @Sendable (Database) throws -> Value) async throws -> Value {
         try await readers.run(nil, body)
@@ -50,6 +58,7 @@ final class Pool: Sendable {
     func close() {
         writers.close()
         readers.close()
+        followers.close()
     }
 }
 

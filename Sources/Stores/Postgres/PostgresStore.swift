@@ -1,3 +1,4 @@
+public import Conversations
 public import Events
 public import Logging
 import Synchronization
@@ -116,3 +117,5 @@ public final class PostgresStore: Sendable {
         }
     }
 }
+
+extension PostgresStore: Store {}

@@ -5,32 +5,23 @@ extension PostgresStore {
     /// Texts that one step of the indexer reads: it takes no more rows once it has so many bytes.
     private static let maximumStepBytes = 16 << 20
 
-    /// Indexes the next events; answers how many there were, or `limit` where it stopped before.
-    ///
-    /// Any node may do it, at any time: of several that read the same stretch one writes it.
-    func indexNext(_ limit: Int = 256) async throws -> Int {
-        let read = try await readLog { db, end -> (from: Int64, last: Int64, count: Int, rows: [SearchRow])? in
-            let (from, found) = try db.ask { pipeline in
-                let from = pipeline.ask("SELECT indexed FROM search_state") { $0[0][0] as Int64 }
-                let rows = pipeline.ask(SearchText.next, [end, limit, Self.maximumStepBytes]) { $0 }
-                return Pipeline.Question { (try from.read($0), try rows.read($0)) }
-            }
-            guard let last = found.last else { return nil }
+    /// Events that search takes on in one step.
+    static let indexChunk = 512
+
+    /// Indexes the next events; answers how many there were, or `limit` where it stopped before; nil where it is another's turn.
+    func indexNext(_ limit: Int = PostgresStore.indexChunk, waits: Bool = false) async throws -> Int? {
+        try await derive(waits: waits) { db, end in
+            let found = try db.fetchAll(SearchText.next, [end, limit, Self.maximumStepBytes])
+            guard let last = found.last else { return 0 }
             let rows = found.compactMap { SearchRow(sequence: $0[0], project: ProjectID($0[1]), text: SearchText.words(of: $0)) }
-            return (from, last[0], (last[5] as Bool) ? limit : found.count, rows)
-        }
-        guard let read else { return 0 }
-        return try await pool.write { db in
-            // It can be made again from the log: after a crash of the server both are gone, the words and how far they had come.
             var pipeline = Pipeline()
-            pipeline.add("SET LOCAL synchronous_commit = off")
-            let moved = pipeline.add("UPDATE search_state SET indexed = $2 WHERE indexed = $1", [read.from, read.last])
-            guard try db.run(pipeline)[moved].changesCount > 0, !read.rows.isEmpty else { return read.count }
-            var insert = Pipeline()
-            insert.add(
-                SearchText.insert, [read.rows.map(\.project.number), read.rows.map(\.sequence), read.rows.map { TextBytes($0.words) }])
-            try db.commit(with: insert)
-            return read.count
+            pipeline.add("UPDATE search_state SET indexed = $1", [last[0] as Int64])
+            if !rows.isEmpty {
+                pipeline.add(
+                    SearchText.insert, [rows.map(\.project.number), rows.map(\.sequence), rows.map { TextBytes($0.words) }])
+            }
+            try db.commit(with: pipeline)
+            return (last[5] as Bool) ? limit : found.count
         }
     }
 }
@@ -82,7 +73,7 @@ extension SearchText {
     /// The next rows to index, and whether there are more of them than their bytes allow.
     static let next = """
         SELECT sequence, project, space, content, payload, held_back FROM (
-            SELECT *, bool_or(before > $3) OVER () AS held_back FROM (
+            SELECT *, coalesce(bool_or(before > $3) OVER (), false) AS held_back FROM (
                 SELECT *, sum(coalesce(octet_length(content), 0) + coalesce(octet_length(payload), 0))
                     OVER (ORDER BY sequence ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
                 FROM (SELECT \(columns) FROM event WHERE sequence > (SELECT indexed FROM search_state) AND sequence <= $1
@@ -90,17 +81,11 @@ extension SearchText {
         WHERE before IS NULL OR before <= $3 ORDER BY sequence
         """
 
-    /// What was erased since it was read is left out: the erasure holds `hold` until it is committed.
     static let insert = """
         INSERT INTO search (project, sequence, words)
-        SELECT new.project, new.sequence, new.words::tsvector FROM unnest($1::bigint[], $2::bigint[], $3::text[]) AS new(project, sequence, words)
-        WHERE EXISTS (SELECT FROM event e WHERE e.project = new.project AND e.sequence = new.sequence OFFSET 0)
-        ON CONFLICT DO NOTHING
+        SELECT new.project, new.sequence, new.words::tsvector
+        FROM unnest($1::bigint[], $2::bigint[], $3::text[]) AS new(project, sequence, words) ON CONFLICT DO NOTHING
         """
-
-    /// To be run by who takes events out of the log, before the first of them: until the end of its transaction nothing is indexed, and
-    /// what was indexed before is seen by what it runs afterwards.
-    static let hold = "SELECT indexed FROM search_state FOR SHARE"
 
     /// What is found of an event; empty where nothing is.
     static func words(of row: Row) -> String {

@@ -40,9 +40,13 @@ final class Tombstones {
         return Blob(Array(HMAC<SHA256>.authenticationCode(for: Data(input.utf8), using: key)))
     }
 
-    func set(_ kind: Kind, _ id: String) throws {
-        try db.execute("INSERT INTO tombstone VALUES ($1, $2) ON CONFLICT DO NOTHING", [project.number, hash(kind, id)])
-        known[hash(kind, id)] = true
+    /// Sets tombstones for IDs; answers how many of them had none.
+    func set(_ kind: Kind, _ ids: [String]) throws -> Int {
+        guard !ids.isEmpty else { return 0 }
+        let hashes = ids.map { hash(kind, $0) }
+        for hash in hashes { known[hash] = true }
+        return try db.execute(
+            "INSERT INTO tombstone (project, hash) SELECT $1, unnest($2::bytea[]) ON CONFLICT DO NOTHING", [project.number, hashes])
     }
 
     func isSet(_ kind: Kind, _ id: String) throws -> Bool {
@@ -59,9 +63,21 @@ final class Tombstones {
 
     /// Asks at once for all that a delivery's events and what it set aside will be looked up for.
     func prefetch(_ delivery: Delivery) throws {
+        try prefetch {
+            for admitted in delivery.events { _ = try refusal(of: admitted.event) }
+            for aside in delivery.setAside { _ = try covers(aside.payload, id: aside.id) }
+        }
+    }
+
+    /// The same of IDs, or of whatever else `look` asks of it.
+    func prefetch(_ kind: Kind, _ ids: [String]) throws {
+        try prefetch { for id in ids { _ = try isSet(kind, id) } }
+    }
+
+    func prefetch(_ look: () throws -> Void) throws {
         gathered = []
-        for admitted in delivery.events { _ = try refusal(of: admitted.event) }
-        for aside in delivery.setAside { _ = try covers(aside.payload, id: aside.id) }
+        defer { gathered = nil }
+        try look()
         let hashes = gathered!.filter { known[$0] == nil }
         gathered = nil
         guard !hashes.isEmpty else { return }
