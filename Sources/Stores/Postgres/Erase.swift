@@ -38,7 +38,7 @@ extension PostgresStore {
         var erasure = Erasure()
         let numbers = try await pool.read { db in
             try Int64.fetchAll(
-                db, sql: "SELECT number FROM thread WHERE project = $1 AND last_at < $2 ORDER BY last_at LIMIT $3",
+                db, sql: "SELECT number FROM thread WHERE project = $1 AND last_at < $2 ORDER BY last_at, number LIMIT $3",
                 arguments: [project.number, time.microseconds, limit])
         }
         guard !numbers.isEmpty else { return erasure }
@@ -350,7 +350,9 @@ struct Eraser {
     /// Events that are neither messages nor, but for one by its own row, runs.
     private mutating func removeEvents(_ events: [EventRow]) throws {
         guard !events.isEmpty else { return }
-        try removeRuns(Array(Set(events.filter { $0.space == .run }.map { key($0.id) })).map(\.id))
+        let runs = Set(events.filter { $0.space == .run }.map { key($0.id) })
+        // Their rows may say another thread, and have runs below them.
+        try removeRuns(runs.union(tree(under: [], and: runs.map(\.id)).map(key)).map(\.id))
         let others = events.filter { $0.space != .run }
         guard !others.isEmpty else { return }
         try set(.event, others.map(\.id))

@@ -418,7 +418,12 @@ struct Eraser {
                 db.cachedStatement(sql: "SELECT id, space, type FROM event WHERE sequence = ?"), arguments: [sequence])
         else { return }
         let id: String = row[0]
-        if row[1] as Int == Event.IDSpace.run.rawValue { return try removeRun(id) }
+        if row[1] as Int == Event.IDSpace.run.rawValue {
+            // Its row may say another thread, and have runs below it.
+            let runs = try tree(under: [], and: [id])
+            for run in runs.isEmpty ? [id] : runs { try removeRun(run) }
+            return
+        }
         try tombstones.set(.event, id)
         try removeRow(sequence)
         switch row[2] as String {
