@@ -38,4 +38,36 @@ struct AppendTests {
             #expect(expected[table]!.count == found[table]!.count && !found[table]!.isEmpty, "seed \(seed), \(table)")
         }
     }
+
+    @Test("an append reads what it asks for and not all of a project, also while the tables are young", arguments: [1, 2])
+    func lookups(partitions: Int) async throws {
+        try await withStore({ ($0.partitions, $0.maximumWriters) = (partitions, 1) }) { store in
+            // No statistics but those that are there without: as in the first minute of a database.
+            for table in Migrations.partitioned {
+                let parts = partitions == 1 ? [table] : (0..<partitions).map { "\(table)_\($0)" }
+                for part in parts {
+                    _ = try await store.pool.write { try $0.execute("ALTER TABLE \(part) SET (autovacuum_enabled = off)") }
+                }
+            }
+            let project = try await store.createProject(named: "test", settings: .init())
+            var number = 0
+            let batches = [Int](repeating: 1, count: 20) + [Int](repeating: 100, count: 60)
+            for size in batches {
+                let events = (0..<size).map { _ in
+                    number += 1
+                    return Sample.message(Sample.id(number), thread: "t-\(number / 20)", at: Double(number), user: "u\(number / 100)")
+                }
+                _ = try await store.append([Sample.delivery(events, project: project.number)])
+            }
+            let total = number
+            _ = try await store.pool.write { try $0.execute("SELECT pg_stat_force_next_flush()") }
+            let read = try await store.pool.write { db in
+                try db.fetchAll("SELECT relname, sum(idx_tup_read)::bigint FROM pg_stat_user_indexes GROUP BY relname").map { row in
+                    (table: row[0] as String, read: (row[1] as Int64?) ?? 0)
+                }
+            }
+            // A young table is read whole until the plans are made anew: so much and no more.
+            for (table, rows) in read { #expect(rows < 2 * total, "\(rows) rows of \(table) for \(total) events") }
+        }
+    }
 }

@@ -223,7 +223,9 @@ struct NodesTests {
         try await withNodes(1) { nodes in
             let project = try await nodes[0].createProject(named: "test", settings: .init())
             let texts = ["a\0b", "\u{1A}\0", "\u{1F600} Grüße 你好", String(repeating: "ü", count: 32 << 10), "e\u{301}", "\u{E9}"]
-            var events = texts.enumerated().map { Sample.message(Sample.id($0), thread: "t-\u{1A}", $1, tags: [$1.prefix(20).replacing("\0", with: "") + "x"]) }
+            var events = texts.enumerated().map {
+                Sample.message(Sample.id($0), thread: "t-\u{1A}", $1, tags: [$1.prefix(20).replacing("\0", with: "") + "x"])
+            }
             var user = Event.User(id: "u\u{1A}")
             user.props = "{\"a\":\"\\u0000\"}"
             events[0].user = user

@@ -10,7 +10,10 @@ struct Aliases {
 
     init(_ set: WorkingSet) { self.set = set }
 
-    static let select = "SELECT name, id FROM alias WHERE project = $1 AND name = ANY($2)"
+    static let select = """
+        SELECT a.* FROM unnest($2) AS wanted(name) CROSS JOIN LATERAL (
+            SELECT name, id FROM alias WHERE project = $1 AND name = wanted.name OFFSET 0) AS a
+        """
 
     /// Those of some IDs under which anything is stored.
     static let selectStoredUnder = """

@@ -1,5 +1,6 @@
 import Conversations
 public import Events
+import Logging
 import Synchronization
 
 extension PostgresStore {
@@ -8,7 +9,16 @@ extension PostgresStore {
     /// Appends that touch the same project wait for each other, wherever they come from; the first to come decides who was first.
     public func append(_ deliveries: [Delivery]) async throws(SinkFailure) -> [[Verdict]] {
         do {
-            return try await commit(deliveries)
+            let verdicts = try await commit(deliveries)
+            for project in statistics.add(deliveries) {
+                do {
+                    try await pool.write { try Statistics.make(for: project, $0) }
+                } catch {
+                    // The events are committed all the same; autovacuum will see to it.
+                    logger.debug("a young project's tables could not be analyzed", metadata: ["error": "\(error)"])
+                }
+            }
+            return verdicts
         } catch let error as DatabaseError {
             throw error.sinkFailure
         } catch {

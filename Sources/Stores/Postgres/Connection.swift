@@ -74,6 +74,9 @@ final class Connection: Sendable {
         }
     }
 
+    private static let plansForWriting =
+        "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off;"
+
     private static func set(up pointer: OpaquePointer, _ configuration: Pool.Configuration) throws {
         func milliseconds(_ duration: Duration) -> Int64 {
             duration.components.seconds * 1000 + duration.components.attoseconds / 1_000_000_000_000_000
@@ -83,6 +86,7 @@ final class Connection: Sendable {
             SET statement_timeout = \(milliseconds(configuration.statementTimeout));
             SET lock_timeout = \(milliseconds(configuration.lockTimeout));
             SET idle_in_transaction_session_timeout = \(milliseconds(configuration.idleInTransactionTimeout));
+            \(configuration.isForWriting ? plansForWriting : "")
             SET standard_conforming_strings = on; SET bytea_output = 'hex'; SET TimeZone = 'UTC'; SET jit = off;
             SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'
             """

@@ -21,8 +21,11 @@ final class Database {
     /// The names of statements this connection knows, by their text and the types of their arguments.
     private var prepared: [StatementKey: String] = [:]
     private var nextName = 0
-    /// What opens the transaction, sent in front of its first statement.
-    private var opening: String?
+    /// What opens the transaction, sent in front of its first statement; empty once that is done.
+    private var opening: [String] = []
+    /// Transactions that wrote, and after how many of them plans are made anew.
+    private var writes = 0
+    private var nextPlanning = firstPlanning
     private(set) var isInTransaction = false
     /// Whether a COMMIT was sent whose answer has not come.
     private var isCommitting = false
@@ -31,6 +34,11 @@ final class Database {
 
     /// Statements kept a connection; past this many all are forgotten: the store's own are some hundreds.
     private static let maximumPrepared = 1000
+
+    /// A plan is made for tables as large as they are then. While they are young that is soon another size, so plans are made anew after
+    /// so many transactions, after twice as many, and so on; then each time that many have passed, which costs some milliseconds.
+    private static let firstPlanning = 16
+    private static let longestPlanning = 4096
 
     private struct StatementKey: Hashable {
         var sql: String
@@ -81,16 +89,23 @@ final class Database {
     ///
     /// The opening travels with the body's first statement; a body may send the commit along with its last ones (`commit(with:)`).
     func transaction<Value>(_ kind: TransactionKind, _ body: (Database) throws -> Value) throws -> Value {
-        opening = kind.rawValue
+        opening = [kind.rawValue]
+        if kind == .write {
+            writes += 1
+            if writes >= nextPlanning {
+                nextPlanning = writes + min(writes, Self.longestPlanning)
+                opening.insert("DISCARD PLANS", at: 0)
+            }
+        }
         isInTransaction = true
         isCommitting = false
-        defer { (opening, isInTransaction) = (nil, false) }
+        defer { (opening, isInTransaction) = ([], false) }
         do {
             let value = try body(self)
             if isInTransaction { try commit(with: Pipeline()) }
             return value
         } catch {
-            if isInTransaction, opening == nil, !isBroken {
+            if isInTransaction, opening.isEmpty, !isBroken {
                 isInTransaction = false
                 // Should even this fail, the connection is given up with its transaction.
                 _ = try? execute("ROLLBACK")
@@ -110,8 +125,8 @@ final class Database {
     @discardableResult
     func commit(with pipeline: Pipeline) throws -> Pipeline.Answers {
         precondition(isInTransaction, "there is no transaction to commit")
-        if pipeline.isEmpty, opening != nil {
-            (opening, isInTransaction) = (nil, false)
+        if pipeline.isEmpty, !opening.isEmpty {
+            (opening, isInTransaction) = ([], false)
             return Pipeline.Answers([])
         }
         let answers = try run(pipeline, isLast: true)
@@ -121,18 +136,18 @@ final class Database {
 
     /// Sends what opens the transaction, if that is still to be sent.
     private func begin() throws {
-        guard let sql = opening else { return }
-        opening = nil
+        guard !opening.isEmpty else { return }
         var pipeline = Pipeline()
-        pipeline.add(sql)
+        for sql in opening { pipeline.add(sql) }
+        opening = []
         _ = try send(pipeline)
     }
 
     private func run(_ pipeline: Pipeline, isLast: Bool) throws -> Pipeline.Answers {
         var whole = Pipeline()
-        let sql = opening
-        if let sql { whole.add(sql) }
-        opening = nil
+        let openings = opening.count
+        for sql in opening { whole.add(sql) }
+        opening = []
         whole.add(pipeline)
         if isLast {
             whole.add("COMMIT")
@@ -146,7 +161,7 @@ final class Database {
             throw error
         }
         if isLast { isCommitting = false }
-        if sql != nil { answers.removeFirst() }
+        answers.removeFirst(openings)
         if isLast { answers.removeLast() }
         return Pipeline.Answers(answers)
     }

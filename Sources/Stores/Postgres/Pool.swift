@@ -22,6 +22,11 @@ final class Pool: Sendable {
         var idleInTransactionTimeout = Duration.seconds(60)
         /// Ours, where the server says nothing at all.
         var patience = Duration.seconds(45)
+        /// Whether each statement is planned once, for lists of any length, and by its indexes.
+        ///
+        /// What writers run are look-ups in tables that grow: a plan made while a table was small, which reads all of it, would live on
+        /// until the next ANALYZE, at ten times the cost; and one that is made anew each time costs as much as the statement.
+        fileprivate(set) var isForWriting = false
     }
 
     private let writers: Lane
@@ -29,7 +34,9 @@ final class Pool: Sendable {
     private let followers: Lane
 
     init(_ configuration: Configuration, logger: Logger) {
-        writers = Lane(maximum: configuration.maximumWriters, configuration, logger)
+        var writing = configuration
+        writing.isForWriting = true
+        writers = Lane(maximum: configuration.maximumWriters, writing, logger)
         readers = Lane(maximum: configuration.maximumReaders, configuration, logger)
         followers = Lane(maximum: 1, configuration, logger)
     }

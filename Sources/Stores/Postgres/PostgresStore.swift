@@ -39,6 +39,7 @@ public final class PostgresStore: Sendable {
     let logger: Logger
     /// Numbers for threads and users that no transaction has used yet.
     let reserve = Mutex(Reserve())
+    let statistics = Statistics()
 
     struct Reserve {
         private var numbers: [NumberReserve.Kind: [Int64]] = [:]

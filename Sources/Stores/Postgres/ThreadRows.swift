@@ -27,7 +27,7 @@ final class ThreadRows {
     static let select = """
         SELECT \(ThreadFold.columns), CASE WHEN $3 THEN
             (SELECT count(*) FROM thread_tag g WHERE g.project = t.project AND g.thread = t.number) END
-        FROM thread t WHERE t.project = $1 AND t.id = ANY($2)
+        FROM unnest($2) AS wanted(wanted_id) CROSS JOIN LATERAL (SELECT * FROM thread WHERE project = $1 AND id = wanted_id OFFSET 0) AS t
         """
 
     /// The threads that runs are in.

@@ -312,13 +312,19 @@ final class WorkingSet {
         RunRow(parent: row[1], link: ParentLink(rawValue: row[2]) ?? .none, thread: row[3], fallback: row[4])
     }
 
+    // Where a whole key is sought, each ID is looked up by itself: `= ANY` is reckoned as ten look-ups, and for a table that is still
+    // small the planner would rather read all of the project. OFFSET 0 keeps it from turning this back.
     static let selectIdentities = """
-        SELECT id, space, role, digest, thread FROM event WHERE project = $1 AND id = ANY($2) AND space = ANY('{0,2}'::smallint[])
+        SELECT e.* FROM unnest($2) AS wanted(id) CROSS JOIN (VALUES (0::smallint), (2::smallint)) AS wanted_space(number)
+        CROSS JOIN LATERAL (
+            SELECT id, space, role, digest, thread FROM event
+            WHERE project = $1 AND id = wanted.id AND space = wanted_space.number AND part = '' OFFSET 0) AS e
         """
     /// UNION, so that a circle comes to an end.
     static let selectAncestry = """
         WITH RECURSIVE above AS (
-            SELECT id, parent, link, thread, fallback FROM run WHERE project = $1 AND id = ANY($2)
+            SELECT r.* FROM unnest($2) AS wanted(id) CROSS JOIN LATERAL (
+                SELECT id, parent, link, thread, fallback FROM run WHERE project = $1 AND id = wanted.id OFFSET 0) AS r
             UNION SELECT r.id, r.parent, r.link, r.thread, r.fallback FROM above JOIN run r ON r.project = $1 AND r.id = above.parent)
         SELECT id, parent, link, thread, fallback FROM above
         """
@@ -329,5 +335,8 @@ final class WorkingSet {
     static let selectTracesOfRuns = "SELECT run, trace, rank FROM run_trace WHERE project = $1 AND run = ANY($2) ORDER BY rank, trace"
     static let selectVotedOn = "SELECT DISTINCT target FROM vote WHERE project = $1 AND target = ANY($2)"
     static let selectScored = "SELECT DISTINCT target FROM score WHERE project = $1 AND target = ANY($2)"
-    static let selectPeople = "SELECT id, number, props FROM person WHERE project = $1 AND id = ANY($2)"
+    static let selectPeople = """
+        SELECT p.* FROM unnest($2) AS wanted(id) CROSS JOIN LATERAL (
+            SELECT id, number, props FROM person WHERE project = $1 AND id = wanted.id OFFSET 0) AS p
+        """
 }
