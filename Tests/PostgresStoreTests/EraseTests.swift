@@ -207,6 +207,26 @@ struct EraseTests {
         }
     }
 
+    @Test("the tables are vacuumed after an erasure")
+    func vacuum() async throws {
+        try await withStore({ $0.partitions = 2 }) { store in
+            let project = try await store.createProject(named: "test", settings: .init())
+            _ = try await store.append([Sample.delivery(events(1, user: "forgetme", "zanzibar"), project: project.number)])
+            _ = try await store.erase(user: "forgetme", in: project.number)
+            var vacuumed: Set<String> = []
+            // Counted a moment later.
+            for _ in 0..<100 where vacuumed.count < 19 {
+                try await Task.sleep(for: .milliseconds(100))
+                vacuumed = try await store.pool.read { db in
+                    Set(
+                        try String.fetchAll(
+                            db, sql: "SELECT regexp_replace(relname, '_[01]$', '') FROM pg_stat_user_tables WHERE last_vacuum IS NOT NULL"))
+                }
+            }
+            #expect(vacuumed.isSuperset(of: ["event", "thread", "run", "vote", "score", "comment", "person", "alias", "search", "quarantine"]))
+        }
+    }
+
     @Test("a project that goes leaves nothing, whatever follows its log meanwhile")
     func project() async throws {
         try await withStore({ $0.partitions = 2 }) { store in

@@ -189,4 +189,42 @@ struct UpkeepTests {
             #expect(try await messages(quick) == 1)
         }
     }
+
+    /// `PARLEY_BIG=100000` threads of two messages, in threes with a run; prints how many events a second search and facts take on, and
+    /// how long an erasure takes and keeps others' appends waiting.
+    @Test("keeps up with many events", .enabled(if: ProcessInfo.processInfo.environment["PARLEY_BIG"] != nil))
+    func rates() async throws {
+        let count = Int(ProcessInfo.processInfo.environment["PARLEY_BIG"]!) ?? 100_000
+        try await withStore { store in
+            let project = try await store.createProject(named: "test", settings: .init())
+            let clock = ContinuousClock()
+            func append(_ numbers: Range<Int>) async throws {
+                let events = numbers.flatMap { number -> [Event] in
+                    let (id, at) = (Sample.id(number * 10), Double(number))
+                    var events = [
+                        Sample.message(id, thread: "t-\(number)", "hello number \(number), how are you", at: at, user: "u\(number / 500)"),
+                        Sample.message(Sample.id(number * 10 + 1), thread: "t-\(number)", role: .assistant, "fine, thanks", at: at + 1),
+                    ]
+                    if number % 3 == 0 {
+                        events += [Sample.runStart("run-\(number)", parent: id), Sample.runEnd("run-\(number)", output: "\"fine, thanks\"")]
+                    }
+                    return events
+                }
+                _ = try await store.append([Sample.delivery(events, project: project.number)])
+            }
+            let filling = try await clock.measure {
+                for first in stride(from: 0, to: count, by: 100) { try await append(first..<min(first + 100, count)) }
+            }
+            let events = try await store.pool.read { try Int.fetchOne($0, sql: "SELECT count(*) FROM event")! }
+            let indexing = try await clock.measure { while try await store.indexNext(waits: true)! > 0 {} }
+            let following = try await clock.measure { while try await store.followNext(waits: true)! > 0 {} }
+            func rate(_ duration: Duration) -> Int { Int(Double(events) / (duration / .seconds(1))) }
+            print("BIG \(events) events: appended \(rate(filling))/s, indexed \(rate(indexing))/s, followed \(rate(following))/s")
+            // Somebody with 500 conversations goes, while others append.
+            let erasing = Task { try await clock.measure { print("BIG \(try await store.erase(user: "u7", in: project.number))") } }
+            var longest = Duration.zero
+            for number in count..<count + 200 { longest = max(longest, try await clock.measure { try await append(number..<number + 1) }) }
+            print("BIG erased in \(try await erasing.value), an append beside it took \(longest) at most")
+        }
+    }
 }
