@@ -223,7 +223,8 @@ struct EraseTests {
                             db, sql: "SELECT regexp_replace(relname, '_[01]$', '') FROM pg_stat_user_tables WHERE last_vacuum IS NOT NULL"))
                 }
             }
-            #expect(vacuumed.isSuperset(of: ["event", "thread", "run", "vote", "score", "comment", "person", "alias", "search", "quarantine"]))
+            #expect(
+                vacuumed.isSuperset(of: ["event", "thread", "run", "vote", "score", "comment", "person", "alias", "search", "quarantine"]))
         }
     }
 

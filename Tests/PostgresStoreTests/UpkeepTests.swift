@@ -206,7 +206,9 @@ struct UpkeepTests {
                         Sample.message(Sample.id(number * 10 + 1), thread: "t-\(number)", role: .assistant, "fine, thanks", at: at + 1),
                     ]
                     if number % 3 == 0 {
-                        events += [Sample.runStart("run-\(number)", parent: id), Sample.runEnd("run-\(number)", output: "\"fine, thanks\"")]
+                        events += [
+                            Sample.runStart("run-\(number)", parent: id), Sample.runEnd("run-\(number)", output: "\"fine, thanks\""),
+                        ]
                     }
                     return events
                 }

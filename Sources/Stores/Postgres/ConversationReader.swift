@@ -147,9 +147,9 @@ struct ConversationReader {
         let messages = items.filter { $0.event.idSpace == .message }.map(\.event.id)
         // What the first of them answers may be on the page before, and what one replies to anywhere.
         let (before, said) = try db.ask { pipeline in
-            let before = items.first(where: \.isSaid).flatMap { $0.isAnswer ? self.question(before: $0, &pipeline) : nil }
+            let before = self.questions(before: items.first(where: \.isSaid).flatMap { $0.isAnswer ? [$0] : nil } ?? [], &pipeline)
             let said = self.said(on: messages, &pipeline)
-            return Pipeline.Question { (try before?.read($0), try said.read($0)) }
+            return Pipeline.Question { (try before.read($0).values.first, try said.read($0)) }
         }
         let named = items.compactMap { $0.isAnswer ? $0.replyTo : nil }
         let roots = Array(Set(messages + named + [before].compactMap(\.self)))
@@ -172,20 +172,8 @@ struct ConversationReader {
 
     /// The same of answers that stand anywhere.
     func confirmations(of answers: [EventRows.Item]) throws -> [String: Confirmation] {
-        let questions = try db.ask { pipeline in
-            var asked: [(answer: String, question: Pipeline.Question<String?>)] = []
-            var known: [String: String] = [:]
-            for answer in answers {
-                if let question = answer.replyTo {
-                    known[answer.event.id] = question
-                } else if let question = self.question(before: answer, &pipeline) {
-                    asked.append((answer.event.id, question))
-                }
-            }
-            return Pipeline.Question { [asked, known] answers in
-                try asked.reduce(into: known) { questions, one in questions[one.answer] = try one.question.read(answers) }
-            }
-        }
+        var questions = try self.questions(before: answers.filter { $0.replyTo == nil })
+        for answer in answers { if let question = answer.replyTo { questions[answer.event.id] = question } }
         let roots = Array(Set(answers.map(\.event.id)).union(questions.values))
         let runs = try descendants(of: roots, and: roots)
         guard !runs.isEmpty else { return [:] }
@@ -212,18 +200,28 @@ struct ConversationReader {
         WHERE r.project = $1 AND r.question = $2 AND r.message <> $3 AND e.content IS NOT NULL ORDER BY r.message LIMIT 100
         """
 
-    /// What a user or assistant said before.
-    static let predecessor = """
-        SELECT id, role FROM event WHERE project = $1 AND thread = $2 AND thread IS NOT NULL AND type = 'message'
-            AND \(EventRows.isItem()) AND role IN (0, 1)
-            AND at <= $3 AND (at < $3 OR id < $4) ORDER BY at DESC, id DESC LIMIT 1
+    /// Of each answer, what a user or assistant said before it.
+    static let predecessors = """
+        SELECT answer.id, said.id, said.role
+        FROM unnest($2::text[], $3::bigint[], $4::bigint[]) AS answer(id, thread, at) CROSS JOIN LATERAL (
+            SELECT e.id, e.role FROM event e WHERE e.project = $1 AND e.thread = answer.thread AND e.thread IS NOT NULL
+                AND e.type = 'message' AND \(EventRows.isItem("e.")) AND e.role IN (0, 1)
+                AND e.at <= answer.at AND (e.at < answer.at OR e.id < answer.id) ORDER BY e.at DESC, e.id DESC LIMIT 1) said
         """
 
-    /// The user's message before an answer, where no other answer stands between.
-    private func question(before answer: EventRows.Item, _ pipeline: inout Pipeline) -> Pipeline.Question<String?>? {
-        guard let thread = answer.thread else { return nil }
-        return pipeline.ask(Self.predecessor, [number, thread, answer.at.microseconds, answer.event.id]) { rows in
-            rows.first.flatMap { ($0[1] as Int) == 0 ? $0[0] : nil }
+    /// The user's message before each answer, where no other answer stands between.
+    private func questions(before answers: [EventRows.Item]) throws -> [String: String] {
+        try db.ask { questions(before: answers, &$0) }
+    }
+
+    private func questions(before answers: [EventRows.Item], _ pipeline: inout Pipeline) -> Pipeline.Question<[String: String]> {
+        let placed = answers.filter { $0.thread != nil }
+        guard !placed.isEmpty else { return Pipeline.Question { _ in [:] } }
+        let arguments: Arguments = [number, placed.map(\.event.id), placed.map { $0.thread! }, placed.map(\.at.microseconds)]
+        return pipeline.ask(Self.predecessors, arguments) { rows in
+            var questions: [String: String] = [:]
+            for row in rows where row[2] as Int == 0 { questions[row[0]] = row[1] }
+            return questions
         }
     }
 
