@@ -4,8 +4,8 @@ import PackageDescription
 // The house, floor by floor. A room may import the rooms named in its own line and no others:
 // `swift build --explicit-target-dependency-import-check error` refuses the rest (scripts/test runs it).
 //
-// System libraries: Debian and Ubuntu `apt-get install libsimdjson-dev libre2-dev libsqlite3-dev libpq-dev zlib1g-dev
-// libcmark-gfm-dev libcmark-gfm-extensions-dev libnats-dev`, macOS `brew install simdjson re2 sqlite libpq cmark-gfm cnats`.
+// System libraries: Debian and Ubuntu `apt-get install libsimdjson-dev libre2-dev libsqlite3-dev libpq-dev libnats-dev zlib1g-dev
+// libcmark-gfm-dev libcmark-gfm-extensions-dev`, macOS `brew install simdjson re2 sqlite libpq cnats cmark-gfm`.
 
 var strict: [SwiftSetting] = [
     .swiftLanguageMode(.v6),
@@ -187,8 +187,8 @@ let package = Package(
         .executableTarget(
             name: "parley",
             dependencies: [
-                "AgnostDoor", "Conversations", "Events", "Gateway", "Ingest", "Keys", "LunaryDoor", "NativeDoor", "OTLPDoor", "OpikDoor",
-                "Review", "SQLiteStore", "Scrubbing", "WebSnippet",
+                "AgnostDoor", "Conversations", "Events", "Gateway", "Ingest", "Keys", "LunaryDoor", "NATSStream", "NativeDoor", "OTLPDoor",
+                "OpikDoor", "PostgresStore", "Review", "SQLiteStore", "Scrubbing", "WebSnippet",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "Configuration", package: "swift-configuration"),
@@ -299,15 +299,15 @@ let package = Package(
             exclude: ["Frozen"],
             swiftSettings: strict),
         .testTarget(
-            name: "NATSStreamTests",
-            dependencies: ["NATSStream", "Events", "TestKit", .product(name: "Logging", package: "swift-log")],
-            swiftSettings: strict),
-        .testTarget(
             name: "PostgresStoreTests",
             dependencies: [
                 "PostgresStore", "SQLiteStore", "TestKit", "Events", "Conversations",
                 .product(name: "GRDB", package: "GRDB.swift"), .product(name: "Logging", package: "swift-log"),
             ],
+            swiftSettings: strict),
+        .testTarget(
+            name: "NATSStreamTests",
+            dependencies: ["NATSStream", "Events", "TestKit", .product(name: "Logging", package: "swift-log")],
             swiftSettings: strict),
         .testTarget(
             name: "ReviewTests",

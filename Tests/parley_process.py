@@ -14,6 +14,8 @@ import requests
 
 ROOT = Path(__file__).resolve().parent.parent
 PARLEY = os.environ.get("PARLEY_BIN", str(ROOT / ".build/debug/parley"))
+# A server, like postgresql://parley@127.0.0.1:5432, where each gateway keeps its data in a database of its own instead of a file.
+POSTGRES = os.environ.get("PARLEY_POSTGRES")
 VERDICTS = ("stored", "duplicate", "conflict", "quarantined", "dropped", "retry")
 
 
@@ -21,6 +23,15 @@ def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+def new_store():
+    """The environment in which a gateway has its store: nothing, or a new database."""
+    if not POSTGRES:
+        return {}
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    subprocess.run(["psql", f"{POSTGRES}/postgres", "-qc", f"CREATE DATABASE {name}"], check=True, timeout=60)
+    return {"PARLEY_STORE": f"{POSTGRES}/{name}"}
 
 
 def new_id():
@@ -37,12 +48,14 @@ class Gateway:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.demo = demo
+        self.store = new_store()
         self.process = None
         self.log = open(os.path.join(self.folder, "log"), "w")
 
     def command(self, *words, check=True, env=None):
         done = subprocess.run(
-            [PARLEY, *words, "--data", self.folder], capture_output=True, text=True, timeout=60, env={**os.environ, **(env or {})})
+            [PARLEY, *words, "--data", self.folder], capture_output=True, text=True, timeout=60,
+            env={**os.environ, **self.store, **(env or {})})
         if check:
             assert done.returncode == 0, f"parley {' '.join(words)}: {done.stderr}"
         return done
@@ -54,7 +67,7 @@ class Gateway:
         words = [PARLEY, "serve", "--listen", f"127.0.0.1:{self.port}", "--data", self.folder, "--log-level", "warning", *options]
         if self.demo:
             words.append("--demo")
-        self.process = subprocess.Popen(words, stdout=self.log, stderr=subprocess.STDOUT, env={**os.environ, **(env or {})})
+        self.process = subprocess.Popen(words, stdout=self.log, stderr=subprocess.STDOUT, env={**os.environ, **self.store, **(env or {})})
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline:
             assert self.process.poll() is None, f"the gateway ended: {open(self.log.name).read()}"

@@ -10,7 +10,7 @@ stop() {
 
 # The libraries that the build links; module maps in Sources name the same.
 # shellcheck disable=SC2034
-build_packages=(libsimdjson-dev libre2-dev libsqlite3-dev libpq-dev zlib1g-dev libcmark-gfm-dev libcmark-gfm-extensions-dev libnats-dev pkg-config)
+build_packages=(libsimdjson-dev libre2-dev libsqlite3-dev libpq-dev libnats-dev zlib1g-dev libcmark-gfm-dev libcmark-gfm-extensions-dev pkg-config)
 
 # Installs those of the named Debian packages that are missing, or says how.
 need_packages() {

@@ -14,6 +14,8 @@ extension Counters {
         /// When the certificate runs out, where there is one.
         var certificateEnds: Int?
         var process: ProcessFigures?
+        /// What stands behind the gateway says of itself.
+        var behind: [Standing.Metric] = []
     }
 
     /// The Prometheus text format, version 0.0.4. OPERATIONS.md has the names.
@@ -80,6 +82,10 @@ extension Counters {
         page.sample("parley_commit_seconds_bucket", [("le", "+Inf")], count)
         page.sample("parley_commit_seconds_sum", [], now.commits.seconds)
         page.sample("parley_commit_seconds_count", [], count)
+        for metric in now.behind {
+            page.family(metric.name, metric.kind.rawValue, metric.help)
+            for sample in metric.samples { page.sample(metric.name, sample.labels, sample.value) }
+        }
         if let process = now.process { page.add(process) }
         return page.text
     }

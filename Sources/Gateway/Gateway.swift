@@ -24,7 +24,7 @@ public struct Gateway: Sendable {
     let configuration: Configuration
     let clock: WallClock
     let logger: Logger
-    let ready: @Sendable () async -> Bool
+    let standing: @Sendable () async -> Standing
 
     let counters = Counters()
     let draining = Draining()
@@ -33,11 +33,11 @@ public struct Gateway: Sendable {
     let holdings: Holdings
     let places: Places
 
-    /// - Parameter ready: whether everything behind the gateway will take traffic; asked by `/readyz`.
+    /// - Parameter standing: how what is behind the gateway fares; asked by `/readyz` and `/metrics`.
     public init(
         doors: [any Door], ingest: Ingest, keys: KeyRing, desk: @escaping DeskMaker = { _, _ in NoDesk() },
         configuration: Configuration = Configuration(), clock: WallClock = .system,
-        logger: Logger, ready: @escaping @Sendable () async -> Bool = { true }
+        logger: Logger, standing: @escaping @Sendable () async -> Standing = { Standing() }
     ) {
         self.doors = doors
         self.desk = desk
@@ -46,7 +46,7 @@ public struct Gateway: Sendable {
         self.configuration = configuration
         self.clock = clock
         self.logger = logger
-        self.ready = ready
+        self.standing = standing
         sockets = Sockets(drainSeconds: configuration.drainSeconds)
         gate = ConnectionGate(burst: configuration.socketBurst, perSecond: configuration.socketsPerSecond)
         holdings = Holdings(total: configuration.maximumHeldBytes)
@@ -59,7 +59,8 @@ public struct Gateway: Sendable {
     public func routes(into router: Router<GatewayContext>) {
         upgrades.add(to: router)
         OperationsRoutes(
-            ready: ready, ingest: ingest, counters: counters, draining: draining, holdings: holdings, places: places, tls: configuration.tls
+            standing: standing, ingest: ingest, counters: counters, draining: draining, holdings: holdings, places: places,
+            tls: configuration.tls
         ).add(
             to: router)
     }

@@ -10,12 +10,14 @@ struct Parley: AsyncParsableCommand {
         commandName: "parley",
         abstract: "Records the chats people have with chatbots, and ties every message to the runs behind it.",
         discussion: """
-            Every command works on a data folder (--data, or PARLEY_DATA), also while a server is running on it.
+            Every command works on a data folder (--data, or PARLEY_DATA), also while a server is running on it; or on a PostgreSQL \
+            that several servers share (--store, or PARLEY_STORE).
             Begin with `parley serve --demo`, or with `parley project create NAME --origin https://shop.example`.
             """,
         version: version,
         subcommands: [
-            Serve.self, ProjectCommand.self, KeyCommand.self, IdentityCommand.self, ThreadCommand.self, ExportCommand.self, Tail.self,
+            Serve.self, DrainCommand.self, ProjectCommand.self, KeyCommand.self, IdentityCommand.self, ThreadCommand.self,
+            ExportCommand.self, Tail.self,
             Doctor.self, QuarantineCommand.self, ReviewCommand.self, EraseCommand.self, AuditCommand.self,
             BackupCommand.self, RestoreCommand.self,
         ])

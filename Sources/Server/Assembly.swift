@@ -1,16 +1,17 @@
 import AgnostDoor
 import Conversations
 import Events
-import Events
 import Gateway
 import Hummingbird
 import Ingest
 import Keys
 import Logging
 import LunaryDoor
+import NATSStream
 import NativeDoor
 import OTLPDoor
 import OpikDoor
+import PostgresStore
 import Review
 import SQLiteStore
 import ServiceLifecycle
@@ -23,23 +24,24 @@ import FoundationEssentials
 import Foundation
 #endif
 
-/// A store that lives in the data folder, opened by the server and by each command beside it.
-protocol EmbeddedStore: Store {
+/// A store that the server and each command beside it open: a file in the data folder, or a database that several nodes share.
+protocol OpenStore: Store {
     /// What runs beside the commits, the search index for one, until cancelled.
     func runUpkeep() async throws
-    /// Looks for damage and says what it finds.
+    /// Looks for damage, and for what an ack would not mean, and says what it finds.
     func examine() async throws -> [(check: String, isFine: Bool, detail: String)]
     /// Ends what the review page's sign-ins have opened.
     func endAllSessions() async throws
     func close() throws
 }
 
-extension SQLiteStore: EmbeddedStore {}
+extension SQLiteStore: OpenStore {}
+extension PostgresStore: OpenStore {}
 
-/// The rooms of a server, wired: the only place that names doors and the store.
+/// The rooms of a server, wired: the only place that names doors, stream and store.
 ///
 /// ```
-/// Gateway ─► Door ─► Keys ─► Ingest ─► GroupCommit ─► Store ─► Review
+/// Gateway ─► Door ─► Keys ─► Ingest ─► GroupCommit ─► [ Stream ─► Drain ─► ] Store ─► Review
 /// ```
 struct Assembly: Sendable {
     /// To add a vendor: its door, here.
@@ -48,12 +50,30 @@ struct Assembly: Sendable {
     /// The other names that these dialects give to IDs.
     static var schemes: [IDScheme] { doors.compactMap(\.idScheme) }
 
-    static func openStore(in folder: DataFolder, clock: WallClock = .system, logger: Logger) throws -> any EmbeddedStore {
+    /// Opens what a folder, or the address beside it, names; brings its tables up to date.
+    static func openStore(in folder: DataFolder, clock: WallClock = .system, logger: Logger) async throws -> any OpenStore {
+        if let address = folder.database { return try await openDatabase(at: address, clock: clock, logger: logger) }
         var configuration = SQLiteStore.Configuration()
         configuration.inactiveAfterSeconds = try inactiveAfterSeconds()
         do {
             return try SQLiteStore(directory: folder.path, configuration: configuration, clock: clock, logger: logger)
         } catch let failure as SQLiteStore.OpenFailure {
+            throw Complaint(failure.description)
+        }
+    }
+
+    private static func openDatabase(at address: String, clock: WallClock, logger: Logger) async throws -> PostgresStore {
+        var configuration = PostgresStore.Configuration(connection: ConnectionString(address))
+        configuration.inactiveAfterSeconds = try inactiveAfterSeconds()
+        if let text = ProcessInfo.processInfo.environment["PARLEY_PARTITIONS"], !text.isEmpty {
+            guard let partitions = Int(text), (1...1024).contains(partitions) else {
+                throw Complaint("PARLEY_PARTITIONS is \(text.forTerminal()): write a number from 1 to 1024.")
+            }
+            configuration.partitions = partitions
+        }
+        do {
+            return try await PostgresStore(configuration: configuration, clock: clock, logger: logger)
+        } catch let failure as PostgresStore.OpenFailure {
             throw Complaint(failure.description)
         }
     }
@@ -95,20 +115,23 @@ struct Assembly: Sendable {
 
     let configuration: ServerConfiguration
     let live: LiveConfiguration
-    let store: any EmbeddedStore
+    let store: any OpenStore
     let keys: KeyRing
     let commits: GroupCommit
     let ingest: Ingest
     let tls: TLSIdentity?
     let traces: TraceExporter?
+    let drain: Drain?
+    let standings: Standings
     let clock: WallClock
     let logger: Logger
 
     /// - Parameters:
     ///   - sealer: see `KeyRing`.
+    ///   - stream: what carries events to the store, if anything; its place is in the configuration.
     ///   - tls: what connections are encrypted with, if anything.
     init(
-        _ configuration: ServerConfiguration, store: any EmbeddedStore, sealer: Sealer?, tls: TLSIdentity? = nil,
+        _ configuration: ServerConfiguration, store: any OpenStore, stream: JetStream? = nil, sealer: Sealer?, tls: TLSIdentity? = nil,
         clock: WallClock = .system, logger: Logger
     ) {
         self.configuration = configuration
@@ -120,7 +143,11 @@ struct Assembly: Sendable {
         keys = KeyRing(store: NotedControl(store: store), sealer: sealer, clock: clock, logger: logger)
         var bounds = GroupCommit.Configuration()
         bounds.maximumQueuedEvents = configuration.queuedEvents
-        commits = GroupCommit(sink: store, configuration: bounds, logger: logger)
+        let settings = configuration.stream?.settings ?? StreamSettings()
+        let sink = stream.map { StreamSink($0, settings: settings) }
+        drain = configuration.drains ? stream.map { Drain($0, settings: settings, into: store, logger: logger) } : nil
+        standings = Standings(store: store, stream: stream.flatMap { line in sink.map { (line, settings, $0) } }, drain: drain)
+        commits = GroupCommit(sink: sink ?? store, configuration: bounds, logger: logger)
         let traces = configuration.traces.map { TraceExporter($0, logger: logger) }
         self.traces = traces
         ingest = Ingest(keys: keys, commits: commits, schemes: Self.schemes, watch: traces?.note)
@@ -137,20 +164,13 @@ struct Assembly: Sendable {
         try await keys.refresh()
         let router = Router(context: GatewayContext.self)
         let gateway = Gateway(
-            doors: Self.doors, ingest: ingest, keys: keys, desk: desk, configuration: gatewayConfiguration, clock: clock, logger: logger,
-            ready: { [store] in (try? await store.controlRevision()) != nil })
+            doors: configuration.takesEvents ? Self.doors : [], ingest: ingest, keys: keys, desk: desk, configuration: gatewayConfiguration,
+            clock: clock, logger: logger,
+            standing: { [standings] in await standings.now })
         gateway.routes(into: router)
-        for file in WebSnippet.files {
-            let caching = file.isImmutable ? "public, max-age=31536000, immutable" : StaticFile.untilMended
-            StaticFile(path: file.path, contentType: file.contentType, bytes: file.bytes, cacheControl: caching).add(to: router)
-        }
-        Review(
-            store: store, authenticator: ReadAuthority(keys: keys),
-            office: ReviewOffice(store: store, ingest: ingest, keys: keys, clock: clock), clock: clock,
-            isServedOverHTTPS: { [live] in live.current.publicURL?.hasPrefix("https://") ?? false }, logger: logger
-        ).addRoutes(to: router)
+        if configuration.takesEvents { addPages(to: router) }
 
-        let watch = ([tls, traces] as [(any Service)?]).compactMap(\.self)
+        let watch = ([tls, traces, drain.map(Draining.init)] as [(any Service)?]).compactMap(\.self)
         var group = ServiceGroupConfiguration(
             services: watch + [
                 keys, Upkeep(store: store), NameKeeper(keys: keys, schemes: Self.schemes, logger: logger),
@@ -164,6 +184,18 @@ struct Assembly: Sendable {
         // What is not done by then is cut off; its senders have no verdict and send again.
         group.maximumGracefulShutdownDuration = .seconds(configuration.drainSeconds + 5)
         try await ServiceGroup(configuration: group).run()
+    }
+
+    private func addPages(to router: Router<GatewayContext>) {
+        for file in WebSnippet.files {
+            let caching = file.isImmutable ? "public, max-age=31536000, immutable" : StaticFile.untilMended
+            StaticFile(path: file.path, contentType: file.contentType, bytes: file.bytes, cacheControl: caching).add(to: router)
+        }
+        Review(
+            store: store, authenticator: ReadAuthority(keys: keys),
+            office: ReviewOffice(store: store, ingest: ingest, keys: keys, clock: clock), clock: clock,
+            isServedOverHTTPS: { [live] in live.current.publicURL?.hasPrefix("https://") ?? false }, logger: logger
+        ).addRoutes(to: router)
     }
 
     /// What changes with a reload; projects, keys, origins and quotas are read anew each second anyway, and now.
@@ -201,9 +233,21 @@ struct Assembly: Sendable {
     }
 }
 
+/// Brings what the stream holds to the store; what is in hand at the end is committed first.
+private struct Draining: Service {
+    let drain: Drain
+    func run() async throws {
+        await withGracefulShutdownHandler {
+            await drain.run()
+        } onGracefulShutdown: {
+            drain.close()
+        }
+    }
+}
+
 /// The store's own work beside the commits.
 private struct Upkeep: Service {
-    let store: any EmbeddedStore
+    let store: any OpenStore
     func run() async throws {
         try await cancelWhenGracefulShutdown { try await store.runUpkeep() }
     }

@@ -15,6 +15,13 @@ import Foundation
 /// |---|---|---|---|
 /// | `listen` | `--listen` | `PARLEY_LISTEN` | `127.0.0.1:8787` |
 /// | `data` | `--data` | `PARLEY_DATA` | `./parley-data` |
+/// | `store` | `--store` | `PARLEY_STORE` | a SQLite file in the data folder |
+/// | `stream` | `--stream`, once each | `PARLEY_STREAM`, with commas | none: events go straight to the store |
+/// | `streamReplicas` | `--stream-replicas` | `PARLEY_STREAM_REPLICAS` | `1` |
+/// | `streamGigabytes` | `--stream-gigabytes` | `PARLEY_STREAM_GIGABYTES` | `10` |
+/// | `streamCredentials` | `--stream-credentials` | `PARLEY_STREAM_CREDENTIALS` | none |
+/// | `streamAuthorities` | `--stream-authorities` | `PARLEY_STREAM_AUTHORITIES` | the system's |
+/// | `drain` | `--drain` | `PARLEY_DRAIN` | `false` |
 /// | `demo` | `--demo` | `PARLEY_DEMO` | `false` |
 /// | `publicUrl` | `--public-url` | `PARLEY_PUBLIC_URL` | where it listens |
 /// | `tlsCertificate` | `--tls-certificate` | `PARLEY_TLS_CERTIFICATE` | none: nothing is encrypted |
@@ -33,7 +40,8 @@ import Foundation
 /// | `json` | `--json` | `PARLEY_JSON` | `false` |
 /// | (none) | `--config` | `PARLEY_CONFIG` | no file |
 /// | (none) | (none) | `PARLEY_INACTIVE_AFTER`, or `OPIK_TRACE_THREAD_TIMEOUT_TO_MARK_AS_INACTIVE` | `15m` |
-/// | (none) | (none) | `PARLEY_SEALING_KEY` | `sealing.key` in the data folder |
+/// | (none) | (none) | `PARLEY_SEALING_KEY`; of nodes that share a store the same | `sealing.key` in the data folder |
+/// | (none) | (none) | `PARLEY_PARTITIONS`, in how many parts PostgreSQL keeps the large tables, noted at the first start | `8` |
 ///
 /// A running server takes `publicUrl`, `queuedEvents` and `logLevel` over from a changed file at SIGHUP (`Reload`).
 /// Origins, quotas and times of a project are the project's own: `parley project set`.
@@ -42,6 +50,12 @@ struct ServerConfiguration: Sendable {
 
     var listen = ListenAddress(host: "127.0.0.1", port: 8787)
     var data = DataFolder(path: defaultData)
+    /// What carries events to the store; nil: they go straight there.
+    var stream: StreamPlace?
+    /// Whether it takes events and shows the review page; a drain does neither.
+    var takesEvents = true
+    /// Whether it brings what the stream holds to the store.
+    var drains = false
     var demo = false
     /// The address pages and people use, where a proxy stands in front.
     var publicURL: String?
@@ -67,9 +81,19 @@ struct ServerConfiguration: Sendable {
     var json = false
 
     enum Key: String, CaseIterable {
-        case listen, data, demo, publicUrl, tlsCertificate, tlsKey, trustedProxies, maximumConnections, connectionsPerAddress,
+        case listen, data, store, stream, streamReplicas, streamGigabytes, streamCredentials, streamAuthorities, drain, demo, publicUrl,
+            tlsCertificate, tlsKey, trustedProxies, maximumConnections, connectionsPerAddress,
             heldMegabytes, queuedEvents,
             drainSeconds, logLevel, logFormat, otlpTraces, otlpTracesRatio, json
+    }
+}
+
+extension ServerConfiguration {
+    /// Where a program on this machine finds it.
+    func address(port: Int) -> String {
+        var listen = listen
+        listen.port = port
+        return "\(tls == nil ? "http" : "https")://\(listen.reachable)"
     }
 }
 
@@ -101,9 +125,11 @@ extension ServerConfiguration {
     /// - Parameters:
     ///   - flags: what stood on the command line; it comes first.
     ///   - file: a JSON object of the keys above, from `--config` or `PARLEY_CONFIG`.
-    static func read(flags: [Key: ConfigContent], file: String?, environment: [String: String] = ProcessInfo.processInfo.environment)
-        async throws -> Self
-    {
+    ///   - listen: where nothing else is said.
+    static func read(
+        flags: [Key: ConfigContent], file: String?, listeningAt listen: ListenAddress = ListenAddress(host: "127.0.0.1", port: 8787),
+        environment: [String: String] = ProcessInfo.processInfo.environment
+    ) async throws -> Self {
         var providers: [any ConfigProvider] = [
             InMemoryProvider(
                 name: "command line",
@@ -123,6 +149,7 @@ extension ServerConfiguration {
         }
 
         var configuration = Self()
+        configuration.listen = listen
         if let text = try await value(.listen, "text", { try await reader.fetchString(forKey: $0) }) {
             guard let listen = ListenAddress(text) else {
                 throw Complaint("\(text.forTerminal()) is no address to listen on: write HOST:PORT, like 127.0.0.1:8787 or [::1]:8787.")
@@ -130,6 +157,31 @@ extension ServerConfiguration {
             configuration.listen = listen
         }
         if let path = try await value(.data, "text", { try await reader.fetchString(forKey: $0) }) { configuration.data.path = path }
+        configuration.data.database = DataFolder.address(try await value(.store, "text") { try await reader.fetchString(forKey: $0) })
+        if let servers = try await value(.stream, "a list of texts", { try await reader.fetchStringArray(forKey: $0) }), !servers.isEmpty {
+            for server in servers where !server.hasPrefix("nats://") && !server.hasPrefix("tls://") {
+                throw Complaint("An address of the stream begins with nats:// or tls://, but this is \(server.forTerminal()).")
+            }
+            var stream = StreamPlace(servers: servers)
+            if let replicas = try await value(.streamReplicas, "a whole number", { try await reader.fetchInt(forKey: $0) }) {
+                guard [1, 3, 5].contains(replicas) else { throw Complaint("streamReplicas is 1, 3 or 5, not \(replicas).") }
+                stream.replicas = replicas
+            }
+            if let gigabytes = try await value(.streamGigabytes, "a whole number", { try await reader.fetchInt(forKey: $0) }) {
+                guard (1...1_000_000).contains(gigabytes) else {
+                    throw Complaint("streamGigabytes is between 1 and 1000000, not \(gigabytes).")
+                }
+                stream.maximumGigabytes = gigabytes
+            }
+            stream.credentials = try await value(.streamCredentials, "text") { try await reader.fetchString(forKey: $0) }
+            stream.authorities = try await value(.streamAuthorities, "text") { try await reader.fetchString(forKey: $0) }
+            configuration.stream = stream
+            guard configuration.data.database != nil else {
+                throw Complaint("A stream leads to a store that several share: name a PostgreSQL with --store.")
+            }
+        }
+        configuration.drains = try await value(.drain, "true or false") { try await reader.fetchBool(forKey: $0) } ?? false
+        if configuration.drains, configuration.stream == nil { throw Complaint("There is nothing to drain: name a stream with --stream.") }
         if let url = try await value(.publicUrl, "text", { try await reader.fetchString(forKey: $0) }) {
             guard url.hasPrefix("http://") || url.hasPrefix("https://") else {
                 throw Complaint("The public URL begins with http:// or https://, but this is \(url.forTerminal()).")

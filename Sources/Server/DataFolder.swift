@@ -20,17 +20,40 @@ struct DataOptions: ParsableArguments {
     @Option(name: .customLong("data"), help: ArgumentHelp("The data folder (PARLEY_DATA; default: ./parley-data).", valueName: "dir"))
     var path: String?
 
+    @Option(
+        help: ArgumentHelp(
+            "A PostgreSQL that several servers share, like postgresql://parley@db.example/parley?sslmode=verify-full (PARLEY_STORE; default: a file in the data folder).",
+            valueName: "url"))
+    var store: String?
+
     @Flag(help: "Answer in JSON.")
     var json = false
 
     var folder: DataFolder {
-        DataFolder(path: path ?? ProcessInfo.processInfo.environment["PARLEY_DATA"] ?? ServerConfiguration.defaultData)
+        let environment = ProcessInfo.processInfo.environment
+        return DataFolder(
+            path: path ?? environment["PARLEY_DATA"] ?? ServerConfiguration.defaultData,
+            database: DataFolder.address(store ?? environment["PARLEY_STORE"]))
     }
 }
 
 /// The folder with all that an installation keeps: the database, the demo's keys, where the server listens.
 struct DataFolder: Sendable {
     var path: String
+    /// The connection string of the database that is used instead of a file here; it may hold a password.
+    var database: String?
+
+    /// The database's address without users and passwords.
+    var shownDatabase: String? {
+        database.map { text in
+            guard text.contains("://") else { return "a connection string of \(text.utf8.count) bytes" }
+            let host = text.split(separator: "@", omittingEmptySubsequences: false).last ?? ""
+            return "postgresql://" + host.prefix { $0 != "?" }
+        }
+    }
+
+    /// A connection string as it was given; an empty one is none.
+    static func address(_ text: String?) -> String? { text.flatMap { $0.isEmpty ? nil : $0 } }
 
     /// Where the server that runs here, or ran here last, listens; a default for links and checks, nothing more.
     private var servingFile: String { path + "/serving.json" }
@@ -43,9 +66,18 @@ struct DataFolder: Sendable {
     var exists: Bool { FileManager.default.fileExists(atPath: path + "/parley.sqlite") }
 
     func requireData() throws {
-        guard exists else {
+        guard database != nil || exists else {
             throw Complaint(
                 "There is no Parley data in \(path): name its folder with --data, or begin with `parley project create` or `parley serve`.")
+        }
+    }
+
+    /// For what is about the file alone.
+    func requireFile(for what: String) throws {
+        guard database == nil else {
+            throw Complaint(
+                "`parley \(what)` is for the file in a data folder. Of PostgreSQL, pg_dump or pg_basebackup make a copy; keep sealing.key, or PARLEY_SEALING_KEY, with it."
+            )
         }
     }
 
@@ -70,11 +102,11 @@ struct DataFolder: Sendable {
 
     /// Opens the store for one command's work.
     /// - Parameter creating: whether a folder that is not there is made.
-    func withStore<Result>(creating: Bool = false, _ work: (any EmbeddedStore) async throws -> Result) async throws -> Result {
+    func withStore<Result>(creating: Bool = false, _ work: (any OpenStore) async throws -> Result) async throws -> Result {
         if !creating { try requireData() }
         var logger = Logger(label: "parley") { StreamLogHandler.standardError(label: $0) }
         logger.logLevel = .error
-        let store = try Assembly.openStore(in: self, logger: logger)
+        let store = try await Assembly.openStore(in: self, logger: logger)
         let result: Result
         do {
             result = try await work(store)
@@ -114,6 +146,7 @@ struct DataFolder: Sendable {
             }
             return sealer
         }
+        try make()
         var random = SystemRandomNumberGenerator()
         let key = (0..<Sealer.keyLength).map { _ in UInt8.random(in: .min ... .max, using: &random) }
         try write(Array((key.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined() + "\n").utf8), to: file)

@@ -79,7 +79,8 @@ extension ServerConfiguration.Key {
     fileprivate var isReloadable: Bool {
         switch self {
         case .publicUrl, .queuedEvents, .logLevel: true
-        case .listen, .data, .demo, .tlsCertificate, .tlsKey, .trustedProxies, .maximumConnections, .connectionsPerAddress, .heldMegabytes,
+        case .listen, .data, .store, .stream, .streamReplicas, .streamGigabytes, .streamCredentials, .streamAuthorities, .drain, .demo,
+            .tlsCertificate, .tlsKey, .trustedProxies, .maximumConnections, .connectionsPerAddress, .heldMegabytes,
             .drainSeconds, .logFormat, .otlpTraces, .otlpTracesRatio, .json:
             false
         }
@@ -98,6 +99,13 @@ extension ServerConfiguration {
         switch key {
         case .listen: listen.text
         case .data: data.path
+        case .store: data.shownDatabase ?? "none"
+        case .stream: stream?.shown ?? "none"
+        case .streamReplicas: "\(stream?.replicas ?? 1)"
+        case .streamGigabytes: "\(stream?.maximumGigabytes ?? 10)"
+        case .streamCredentials: stream?.credentials ?? "none"
+        case .streamAuthorities: stream?.authorities ?? "none"
+        case .drain: "\(drains)"
         case .demo: "\(demo)"
         case .publicUrl: publicURL ?? "none"
         case .trustedProxies: trustedProxies.map { "\($0)" }.joined(separator: ",")

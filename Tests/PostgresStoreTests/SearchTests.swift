@@ -91,7 +91,7 @@ struct SearchTests {
             // As a beginning it finds what the newest 2000 have.
             let beginning = try await list("commonp")
             #expect(beginning.isPartial && beginning.items.count == 2001)
-            #expect(try await list("common rare").items.map(\.id) == stride(from: 18_000, through: 0, by: -6000).map { "t-\($0)" })
+            #expect(try await list("common rare").items.map(\.id) == stride(from: 18_000, through: 0, by: -3000).map { "t-\($0)" })
         }
     }
 

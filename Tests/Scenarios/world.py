@@ -99,7 +99,7 @@ class World(Gateway):
         """Starts the process and waits until it is ready."""
         self.process = subprocess.Popen(
             [PARLEY, "serve", "--listen", f"127.0.0.1:{self.port}", "--data", self.folder, "--log-level", "warning", *self.options],
-            stdout=self.log, stderr=subprocess.STDOUT, env={**os.environ, **(self.env or {})})
+            stdout=self.log, stderr=subprocess.STDOUT, env={**os.environ, **self.store, **(self.env or {})})
         self.starts += 1
         await self.ready(within)
 

@@ -6,7 +6,7 @@ import NIOCore
 
 /// Where machines ask how we are: alive, taking traffic, and what was counted.
 struct OperationsRoutes: Sendable {
-    let ready: @Sendable () async -> Bool
+    let standing: @Sendable () async -> Standing
     let ingest: Ingest
     let counters: Counters
     let draining: Draining
@@ -21,7 +21,9 @@ struct OperationsRoutes: Sendable {
             router.on("/healthz", method: method) { _, _ in Self.text("ok\n") }
             router.on("/readyz", method: method) { _, _ in
                 if draining.hasBegun { return Refusal(.draining).response() }
-                return await ready() ? Self.text("ready\n") : Refusal(.storeUnavailable).response()
+                let standing = await standing()
+                if standing.isReady { return Self.text("ready\n" + standing.text) }
+                return Refusal(.storeUnavailable, standing.text.split(separator: "\n").joined(separator: "; ") + ".").response()
             }
             router.on("/metrics", method: method) { request, _ in
                 // A proxy that keeps it from the world knows it by this name; the router would take others, like //metrics.
@@ -29,7 +31,8 @@ struct OperationsRoutes: Sendable {
                 let now = Counters.Readings(
                     pressure: ingest.pressure, scrubbed: ingest.scrubbedByKind, held: (holdings.held, holdings.total),
                     places: places.counts,
-                    commits: ingest.commitFigures, certificateEnds: tls?.notAfter, process: ProcessFigures())
+                    commits: ingest.commitFigures, certificateEnds: tls?.notAfter, process: ProcessFigures(),
+                    behind: await standing().metrics)
                 return Self.text(counters.prometheusText(now), type: "text/plain; version=0.0.4; charset=utf-8")
             }
             router.on(RouterPath(ReasonsPage.path), method: method) { _, _ in ReasonsPage.response() }

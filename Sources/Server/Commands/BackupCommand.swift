@@ -24,6 +24,7 @@ struct BackupCommand: AsyncParsableCommand {
             return try tell(manifest, "\(trimmed) is whole")
         }
         let folder = data.folder
+        try folder.requireFile(for: "backup")
         try folder.requireData()
         let now = WallClock.system.now()
         let (backup, manifest): (Backup, Backup.Manifest)
@@ -80,6 +81,7 @@ struct RestoreCommand: AsyncParsableCommand {
 
     func run() async throws {
         let folder = data.folder
+        try folder.requireFile(for: "restore")
         let manifest: Backup.Manifest
         do {
             defer { Console.endProgress() }

@@ -78,14 +78,17 @@ struct Doctor: AsyncParsableCommand {
     private func store() async -> [Finding] {
         do {
             return try await data.folder.withStore { store in
-                var findings = [Finding.fine("data folder", data.folder.path)]
+                let isFile = data.folder.database == nil
+                let mend =
+                    isFile
+                    ? "Stop the server, copy the folder aside, and restore the last backup of parley.sqlite."
+                    : "Mend the settings of the database's server; `parley doctor` says when it is well."
+                var findings = [Finding.fine(isFile ? "data folder" : "store", isFile ? data.folder.path : "PostgreSQL")]
                 for look in try await store.examine() {
                     findings.append(
                         look.isFine
                             ? .fine(look.check, look.detail)
-                            : .broken(
-                                look.check, look.detail,
-                                "Stop the server, copy the folder aside, and restore the last backup of parley.sqlite."))
+                            : .broken(look.check, look.detail, mend))
                 }
                 let projects = try await store.projects()
                 if projects.isEmpty {
@@ -96,7 +99,9 @@ struct Doctor: AsyncParsableCommand {
                 return findings
             }
         } catch let complaint as Complaint {
-            return [.broken("data folder", complaint.description)]
+            return [.broken(data.folder.database == nil ? "data folder" : "store", complaint.description)]
+        } catch  where data.folder.database != nil {
+            return [.broken("store", "\(error)", "See that the database runs, and that its server takes connections from here.")]
         } catch {
             return [
                 .broken("data folder", "\(error)", "Stop the server, copy the folder aside, and restore the last backup of parley.sqlite.")
@@ -104,7 +109,7 @@ struct Doctor: AsyncParsableCommand {
         }
     }
 
-    private func look(at project: Project, in store: any EmbeddedStore) async throws -> [Finding] {
+    private func look(at project: Project, in store: any OpenStore) async throws -> [Finding] {
         let name = project.name
         let now = WallClock.system.now()
         var findings: [Finding] = []

@@ -62,7 +62,7 @@ extension ProjectCommand {
             }
         }
 
-        private func preview(_ project: Project, in store: any EmbeddedStore, by scrubber: Scrubber) async throws {
+        private func preview(_ project: Project, in store: any OpenStore, by scrubber: Scrubber) async throws {
             let events = try await latest(in: project, of: store)
             var findings = Findings()
             var changed = 0
@@ -104,7 +104,7 @@ extension ProjectCommand {
         }
 
         /// The project's last events, oldest first. Others' may lie between them, so the look back grows until there are enough.
-        private func latest(in project: Project, of store: any EmbeddedStore) async throws -> [Event] {
+        private func latest(in project: Project, of store: any OpenStore) async throws -> [Event] {
             let end = try await store.lastSequence()
             var reach = Int64(last)
             while true {

@@ -11,7 +11,7 @@ struct Serve: AsyncParsableCommand {
         abstract: "Run the server.",
         discussion: """
             Every option is also an environment variable (PARLEY_LISTEN, PARLEY_TRUSTED_PROXIES, …) and a key in the file \
-            that --config names, a JSON object: listen, data, demo, publicUrl, tlsCertificate, tlsKey, trustedProxies, maximumConnections, \
+            that --config names, a JSON object: listen, data, store, stream, streamReplicas, streamGigabytes, streamCredentials, streamAuthorities, drain, demo, publicUrl, tlsCertificate, tlsKey, trustedProxies, maximumConnections, \
             connectionsPerAddress, heldMegabytes, queuedEvents, drainSeconds, logLevel, logFormat, otlpTraces, otlpTracesRatio, json. Flags win over the environment, that over the file. \
             SIGHUP reads the file again: logLevel, queuedEvents and publicUrl are taken over, the others take a restart; a file with a fault \
             is refused and the old settings stay. The log says what changed.
@@ -22,6 +22,9 @@ struct Serve: AsyncParsableCommand {
     @OptionGroup var data: DataOptions
     @Option(help: ArgumentHelp("A file of settings in JSON (PARLEY_CONFIG).", valueName: "file"))
     var config: String?
+    @OptionGroup var stream: StreamOptions
+    @Flag(help: "Bring what the stream holds to the store, too (PARLEY_DRAIN); `parley drain` does nothing else.")
+    var drain = false
     @Flag(help: "Make the project `demo` at the first start and print how to use it (PARLEY_DEMO).")
     var demo = false
     @Option(help: ArgumentHelp("The address pages and people use, where a proxy stands in front (PARLEY_PUBLIC_URL).", valueName: "url"))
@@ -71,40 +74,10 @@ struct Serve: AsyncParsableCommand {
 
     func run() async throws {
         let configuration = try await ServerConfiguration.read(flags: flags, file: config)
-        LeveledLogHandler.set(configuration.logLevel)
-        LoggingSystem.bootstrap { label in
-            LeveledLogHandler(label: label, format: configuration.logFormat)
-        }
-        let logger = Logger(label: "parley")
-
-        let tls = try configuration.tls.map { files in
-            do {
-                return try TLSIdentity(certificate: files.certificate, key: files.key, logger: logger)
-            } catch {
-                throw Complaint("\(error)")
-            }
-        }
-
-        OpenFiles.makeRoom(forConnections: configuration.maximumConnections, logger: logger)
-        let clock = WallClock.system
-        let lease = try configuration.data.serve()
-        defer { lease.end() }
-        let store = try Assembly.openStore(in: configuration.data, clock: clock, logger: logger)
-        defer { try? store.close() }
-        let demo = configuration.demo ? try await Demo.open(in: configuration.data, store: store, now: clock.now()) : nil
-        do {
-            try await Assembly(configuration, store: store, sealer: try configuration.data.sealer(), tls: tls, clock: clock, logger: logger)
-                .serve(
-                    rereading: { [flags, config] in try await ServerConfiguration.read(flags: flags, file: config) }
-                ) { port in
-                    do {
-                        try await greet(configuration, port: port, demo: demo, store: store, clock: clock)
-                    } catch {
-                        logger.warning("the start could not be announced", metadata: ["error": "\(error)"])
-                    }
-                }
-        } catch {
-            throw explained(error, configuration)
+        try await ServerRun(configuration).run { [flags, config] in
+            try await ServerConfiguration.read(flags: flags, file: config)
+        } onRunning: { run, port in
+            try await greet(run, port: port)
         }
     }
 
@@ -112,6 +85,9 @@ struct Serve: AsyncParsableCommand {
         var flags: [ServerConfiguration.Key: ConfigContent] = [:]
         flags[.listen] = listen.map { .string($0) }
         flags[.data] = data.path.map { .string($0) }
+        flags[.store] = data.store.map { .string($0) }
+        stream.add(to: &flags)
+        flags[.drain] = drain ? .bool(true) : nil
         flags[.demo] = demo ? .bool(true) : nil
         flags[.json] = data.json ? .bool(true) : nil
         flags[.publicUrl] = publicUrl.map { .string($0) }
@@ -130,17 +106,14 @@ struct Serve: AsyncParsableCommand {
         return flags
     }
 
-    private func greet(
-        _ configuration: ServerConfiguration, port: Int, demo: Demo?, store: some ControlStore & MemberStore & ReviewStore, clock: WallClock
-    ) async throws {
-        var listen = configuration.listen
-        listen.port = port
-        let url = configuration.publicURL ?? "\(configuration.tls == nil ? "http" : "https")://\(listen.reachable)"
+    private func greet(_ run: ServerRun.Running, port: Int) async throws {
+        let (configuration, demo, store) = (run.configuration, run.demo, run.store)
+        let url = configuration.publicURL ?? configuration.address(port: port)
         try configuration.data.noteServing(at: url)
         var link: String?
         if demo != nil {
-            let admin = try await ReviewLink.member(named: ReviewLink.admin, in: store, now: clock.now())
-            link = try await ReviewLink.make(for: admin, at: url, store: store, now: clock.now()).url
+            let admin = try await ReviewLink.member(named: ReviewLink.admin, in: store, now: WallClock.system.now())
+            link = try await ReviewLink.make(for: admin, at: url, store: store, now: WallClock.system.now()).url
         }
         if configuration.json {
             try Console.json { json in
@@ -166,26 +139,5 @@ struct Serve: AsyncParsableCommand {
               For your page  \(PageSnippet(url: url, key: demo.publicKey).text)
 
             """)
-    }
-
-    /// What the system says when it won't let us listen, as a sentence to act on.
-    private func explained(_ error: any Error, _ configuration: ServerConfiguration) -> any Error {
-        let text = "\(error)"
-        let address = configuration.listen.text
-        if text.contains("Address already in use") || text.contains("errno: 98") || text.contains("errno: 48") {
-            return Complaint(
-                "\(address) is in use by another program: end that one (perhaps a Parley that still runs), or choose another with --listen."
-            )
-        }
-        if text.contains("Permission denied") || text.contains("errno: 13") {
-            return Complaint("This user may not listen on \(address): choose a port above 1023 with --listen.")
-        }
-        if text.contains("Cannot assign requested address") || text.contains("errno: 99") || text.contains("errno: 49") {
-            return Complaint("\(configuration.listen.host) is no address of this machine: listen on 127.0.0.1 or 0.0.0.0.")
-        }
-        if text.contains("getaddrinfo") || text.contains("unknown host") || text.contains("SocketAddressError") {
-            return Complaint("The host \(configuration.listen.host.forTerminal()) is not known: write an address, like 127.0.0.1:8787.")
-        }
-        return error
     }
 }

@@ -73,9 +73,19 @@ struct AppendTransaction {
 
     /// Appends and commits.
     mutating func run(_ deliveries: [Delivery]) throws -> [[Verdict]] {
-        try prepare(deliveries)
-        let verdicts = try deliveries.map { try append($0) }
+        var marks = StreamMarks(db)
+        let isNew = try marks.admit(deliveries)
+        let fresh = zip(deliveries, isNew).filter(\.1).map(\.0)
+        guard !fresh.isEmpty else {
+            // All of it was committed before; or there is nothing, and the question is whether a commit could be had.
+            if deliveries.isEmpty { try db.execute("SELECT pg_current_xact_id()") }
+            return deliveries.map { _ in [] }
+        }
+        try prepare(fresh)
+        var verdicts: [[Verdict]] = []
+        for (delivery, isNew) in zip(deliveries, isNew) { verdicts.append(isNew ? try append(delivery) : []) }
         var last = Pipeline()
+        marks.write(into: &last)
         for set in sets.values { try set.write(into: &last) }
         writeOutcomes(&last)
         // P-ACK-2: the verdicts leave after commit.

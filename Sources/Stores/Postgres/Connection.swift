@@ -75,12 +75,15 @@ final class Connection: Sendable {
     }
 
     private static let plansForWriting =
-        "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off;"
+        "SET plan_cache_mode = force_generic_plan; SET enable_hashjoin = off; SET enable_mergejoin = off;"
 
     private static func set(up pointer: OpaquePointer, _ configuration: Pool.Configuration) throws {
         func milliseconds(_ duration: Duration) -> Int64 {
             duration.components.seconds * 1000 + duration.components.attoseconds / 1_000_000_000_000_000
         }
+        // All that is read has an index for it. While a table is small, or the planner's picture of it old, walking through it looks cheap;
+        // and a plan that is kept outlives that.
+        //
         // P-ACK-1: a commit's answer waits for the disk; what an operator set beyond that (`remote_apply`) stands.
         let sql = """
             SET statement_timeout = \(milliseconds(configuration.statementTimeout));
@@ -88,6 +91,7 @@ final class Connection: Sendable {
             SET idle_in_transaction_session_timeout = \(milliseconds(configuration.idleInTransactionTimeout));
             \(configuration.isForWriting ? plansForWriting : "")
             SET standard_conforming_strings = on; SET bytea_output = 'hex'; SET TimeZone = 'UTC'; SET jit = off;
+            SET enable_seqscan = off;
             SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'
             """
         guard let result = PQexec(pointer, sql) else { throw DatabaseError(.disconnected, "The connection to the database broke.") }

@@ -110,6 +110,16 @@ extension PostgresStore {
         try await pool.write { db in _ = try db.execute("DELETE FROM review_session WHERE digest = $1", [Blob(digest)]) }
     }
 
+    /// Ends all sessions and takes back all sign-in links.
+    public func endAllSessions() async throws {
+        try await pool.write { db in
+            var pipeline = Pipeline()
+            pipeline.add("DELETE FROM sign_in")
+            pipeline.add("DELETE FROM review_session")
+            try db.commit(with: pipeline)
+        }
+    }
+
     public func endSessions(of member: String, except digest: [UInt8]?) async throws {
         try await pool.write { db in
             var pipeline = Pipeline()

@@ -122,7 +122,7 @@ enum Migrations {
             first_message TEXT, last_message TEXT, person TEXT, person_event TEXT, status TEXT, status_event TEXT, metadata TEXT,
             metadata_event TEXT, view TEXT, PRIMARY KEY (project, id)) PARTED;
         CREATE UNIQUE INDEX thread_by_number ON thread (project, number);
-        CREATE INDEX thread_activity ON thread (project, last_at, number);
+        CREATE INDEX thread_activity ON thread (project, last_at, number) INCLUDE (first_at, roles, provenances);
         CREATE INDEX thread_person ON thread (project, person, last_at, number) WHERE person IS NOT NULL;
         CREATE INDEX thread_first ON thread (project, first_at, person);
         CREATE INDEX thread_status ON thread (project, status, status_at) WHERE status IS NOT NULL;
@@ -174,6 +174,9 @@ enum Migrations {
         CREATE UNIQUE INDEX quarantine_identity ON quarantine (project, digest);
         CREATE INDEX quarantine_reason ON quarantine (project, reason, number);
         CREATE TABLE quarantine_total (project bigint PRIMARY KEY, items bigint NOT NULL, bytes bigint NOT NULL);
+        -- How far shards of streams are committed (`StreamMark`): of no project, since a shard has many.
+        CREATE TABLE stream_mark (
+            stream TEXT NOT NULL, shard integer NOT NULL, sequence bigint NOT NULL, stored_at bigint NOT NULL, PRIMARY KEY (stream, shard));
         CREATE TABLE outcome (
             project bigint NOT NULL, minute bigint NOT NULL, count bigint NOT NULL, key TEXT NOT NULL, name TEXT NOT NULL,
             PRIMARY KEY (project, minute, key, name));

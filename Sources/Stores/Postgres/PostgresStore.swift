@@ -95,7 +95,8 @@ public final class PostgresStore: Sendable {
                 SELECT current_setting('server_version_num')::int, current_setting('server_version'), current_setting('fsync'),
                     current_setting('full_page_writes'), current_setting('synchronous_commit'),
                     current_setting('synchronous_standby_names'), current_setting('server_encoding'),
-                    coalesce((SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()), false), inet_server_addr() IS NULL,
+                    coalesce((SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()), false),
+                    coalesce(inet_server_addr() <<= '127.0.0.0/8' OR inet_server_addr() = '::1', true),
                     version, partitions FROM parley
                 """)!
             let (version, fsync, pages, commit, standbys): (String, String, String, String, String) = (
@@ -112,7 +113,7 @@ public final class PostgresStore: Sendable {
                 ),
                 (
                     "nobody can read the line to the database", isEncrypted || isLocal,
-                    isEncrypted ? "TLS" : isLocal ? "socket of this machine" : "no TLS: set sslmode=verify-full"
+                    isEncrypted ? "TLS" : isLocal ? "on this machine" : "no TLS: set sslmode=verify-full"
                 ),
             ]
         }
