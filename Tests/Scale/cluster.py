@@ -41,17 +41,21 @@ class Cluster:
         self.nats = None
         self.gateways, self.drains = [], []
         self.book = Book()
+        # Of each run the message it is for.
+        self.parents = {}
         self.seed = secrets.randbelow(10**6)
         self.maker = Maker(generator(self.seed, "events"))
         self.failed = True
 
-    async def start(self, gateways=2, drains=0, brokers=0, options=()):
-        if brokers:
-            self.nats = Nats(brokers).start()
+    async def start(self, gateways=2, drains=0, brokers=0, options=(), nats=None, own=None):
+        """`nats`: servers of the stream that are made already; `own`: what is another for a gateway, by its number."""
+        if brokers or nats:
+            self.nats = nats or Nats(brokers)
+            self.nats.start()
             self.environment["PARLEY_STREAM"] = ",".join(self.nats.addresses)
-            self.environment["PARLEY_STREAM_REPLICAS"] = str(brokers)
+            self.environment["PARLEY_STREAM_REPLICAS"] = str(len(self.nats.ports))
             self.environment["PARLEY_STREAM_GIGABYTES"] = "1"
-        self.gateways = [Node(self.environment, "serve", *options) for _ in range(gateways)]
+        self.gateways = [Node({**self.environment, **(own or {}).get(number, {})}, "serve", *options) for number in range(gateways)]
         self.drains = [Node(self.environment, "drain") for _ in range(drains)]
         made = self.gateways[0].answer("project", "create", "scale", "--origin", "http://127.0.0.1:*", "--no-quotas")
         self.project = Project(self.gateways[0], made)
@@ -67,6 +71,21 @@ class Cluster:
                 source=f"127.0.9.{1 + number % 100}", **options)
             for number in range(count)]
 
+    def load(self, count, events, **options):
+        """The same, and for each message the run that answers it, sent through another gateway: before it or after it."""
+        writers = self.writers(count, events, **options)
+        for number, writer in enumerate(list(writers)):
+            runs = []
+            for event in writer.waiting:
+                if event["type"] == "message":
+                    run = self.maker.id()
+                    self.parents[run] = event["id"]
+                    runs.append({"type": "run", "id": run, "kind": "llm", "name": "answer", "parent": event["id"], "output": "Hello"})
+            writers.append(PostWriter(
+                self.gateways[(number + 1) % len(self.gateways)].port, self.project.secret, self.book, runs,
+                generator(self.seed, f"runs {number}"), source=writer.source, **options))
+        return writers
+
     async def all(self, writers, within=90):
         async with asyncio.timeout(within):
             async with asyncio.TaskGroup() as group:
@@ -79,12 +98,12 @@ class Cluster:
             assert time.monotonic() < deadline, f"waited {within} s for {what}"
             await asyncio.sleep(0.02)
 
-    async def until_readiness(self, number, status, words):
+    async def until_readiness(self, number, status, words, within=10):
         """Readiness is looked at once a second."""
         def says():
             answer = requests.get(self.gateways[number].url + "/readyz", timeout=10)
             return answer.status_code == status and words in answer.text
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + within
         while not await asyncio.to_thread(says):
             assert time.monotonic() < deadline, f"/readyz does not say {status} and {words}"
             await asyncio.sleep(0.1)
@@ -108,6 +127,7 @@ class Cluster:
                         check(self.without_words(), readings, ledger, counts_match=True)
                     else:
                         check(self.book, readings, ledger, exact)
+                    self.check_parents(readings, ledger)
                     break
                 except (Broken, OSError, EOFError) as broken:
                     if time.monotonic() > deadline:
@@ -117,6 +137,15 @@ class Cluster:
                 finally:
                     line.close()
         return readings, ledger
+
+    def check_parents(self, readings, ledger):
+        for where, run in readings.runs.items():
+            parent = self.parents[where[1]]
+            bound = run["link"] == "bound" and run["under"] == parent
+            # One that was acked before its message is waits for it.
+            hold(bound or ("message", parent) not in self.book.kept, "bound", f"{where} is {run['link']} under {run['under']}, not {parent}")
+        stored = ledger["total"]["stored"]
+        hold(stored == len(readings.keys), "stored", f"the ledger says {stored} stored, {len(readings.keys)} can be read")
 
     def without_words(self):
         """The book without how often each verdict was said: with a stream it is the store that tells first from second."""

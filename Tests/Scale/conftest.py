@@ -8,6 +8,7 @@ for folder in (ROOT, ROOT / "Scenarios"):
 import pytest  # noqa: E402
 
 from cluster import Cluster  # noqa: E402
+import rooms  # noqa: E402
 from servers import Postgres  # noqa: E402
 
 
@@ -23,3 +24,9 @@ def cluster(postgres):
     cluster = Cluster(postgres)
     yield cluster
     cluster.discard()
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Which means were had to part servers from each other."""
+    if rooms.used:
+        terminalreporter.write_line(f"partitions were made with {' and '.join(sorted(rooms.used))}")
