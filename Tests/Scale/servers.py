@@ -115,7 +115,7 @@ class Postgres:
 class Nats:
     """A cluster of nats-servers with JetStream, or one alone; each in a room of its own where there are `rooms`."""
 
-    def __init__(self, count=3, rooms=None, largest="4GB"):
+    def __init__(self, count=3, rooms=None):
         self.rooms = rooms or [None] * count
         # Where each is reached, and where it listens: in a network of its own, everywhere.
         self.hosts = [getattr(room, "address", "127.0.0.1") for room in self.rooms]
@@ -136,7 +136,7 @@ class Nats:
                 listen: "{ears[number]}:{port}"
                 http: "{ears[number]}:{self.monitors[number]}"
                 max_payload: 8MB
-                jetstream {{ store_dir: "{disk}", max_file_store: {largest} }}
+                jetstream {{ store_dir: "{disk}", max_file_store: 4GB }}
                 {cluster}
                 """)
 

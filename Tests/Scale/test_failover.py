@@ -1,0 +1,125 @@
+"""PostgreSQL starts anew, or its standby takes its place, under load."""
+
+import asyncio
+import signal
+
+import pytest
+
+from cluster import Cluster
+from servers import Postgres
+
+
+class Pair:
+    """A primary and its standby, under one address."""
+
+    def __init__(self, synchronous):
+        self.servers = [Postgres().start()]
+        self.servers.append(Postgres(self.primary).start())
+        if synchronous:
+            self.primary.setting("synchronous_standby_names", "*")
+
+    @property
+    def primary(self):
+        return self.servers[0]
+
+    @property
+    def standby(self):
+        return self.servers[1]
+
+    @property
+    def process(self):
+        return self.primary.process
+
+    def database(self, name):
+        self.primary.database(name)
+        hosts = ",".join(f"127.0.0.1:{server.port}" for server in self.servers)
+        return f"postgresql://parley@{hosts}/{name}?target_session_attrs=read-write"
+
+    def followers(self):
+        """How standbys follow the primary: async or sync."""
+        return self.primary.ask("postgres", "SELECT sync_state FROM pg_stat_replication")
+
+    def detach(self):
+        """From here on the standby hears nothing of what the primary commits."""
+        self.standby.setting("primary_conninfo", "")
+
+    def fail_over(self):
+        """The primary is gone as if its power had failed, and never comes back."""
+        self.primary.stop(signal.SIGQUIT)
+        self.standby.promote()
+
+    def discard(self):
+        for server in self.servers:
+            server.discard()
+
+
+@pytest.fixture
+def paired():
+    made = []
+
+    def make(synchronous):
+        made.append(Pair(synchronous))
+        made.append(Cluster(made[0]))
+        return made
+    yield make
+    for one in reversed(made):
+        one.discard()
+
+
+def test_a_database_that_starts_anew_again_and_again_loses_nothing(cluster):
+    async def play():
+        await cluster.start(gateways=2)
+        writers = cluster.load(20, 80, batch=4, pause=0.05)
+        total = sum(len(writer.waiting) for writer in writers)
+        work = asyncio.create_task(cluster.all(writers))
+        for share in (0.1, 0.4):
+            await cluster.until_acked(share, total)
+            # What `pg_ctl restart -m immediate` does: no checkpoint, no goodbye, recovery at the start.
+            cluster.postgres.stop(signal.SIGQUIT)
+            cluster.postgres.start()
+        await work
+        assert cluster.book.acked == total
+        await cluster.settle()
+    asyncio.run(play())
+
+
+def test_a_synchronous_standby_has_all_that_gateways_acked_when_it_takes_over(paired):
+    pair, cluster = paired(synchronous=True)
+
+    async def play():
+        await cluster.start(gateways=2)
+        await cluster.until("the standby", lambda: pair.followers() == "sync")
+        writers = cluster.load(20, 80, batch=4, pause=0.05)
+        total = sum(len(writer.waiting) for writer in writers)
+        work = asyncio.create_task(cluster.all(writers))
+        await cluster.until_acked(0.3, total)
+        pair.fail_over()
+        await work
+        assert cluster.book.acked == total
+        await cluster.settle()
+    asyncio.run(play())
+
+
+def test_behind_a_stream_a_standby_that_lacks_the_last_commits_gets_them_again(paired):
+    pair, cluster = paired(synchronous=False)
+
+    async def play():
+        await cluster.start(gateways=2, drains=2, brokers=1)
+
+        def stored():
+            return int(pair.primary.ask(cluster.name, "SELECT count(*) FROM event"))
+
+        writers = cluster.load(20, 80, batch=4, pause=0.05)
+        total = sum(len(writer.waiting) for writer in writers)
+        work = asyncio.create_task(cluster.all(writers))
+        await cluster.until_acked(0.2, total)
+        await cluster.until("the first commits", stored)
+        pair.detach()
+        await cluster.until("the standby to be alone", lambda: pair.followers() == "")
+        before = stored()
+        await cluster.until("commits that the standby lacks", lambda: stored() >= min(before + 200, total))
+        pair.fail_over()
+        await work
+        assert cluster.book.acked == total
+        await cluster.settle(within=60)
+    asyncio.run(play())
