@@ -16,17 +16,18 @@ from world import World
 
 
 class Node(World):
-    """One gateway, or one drain."""
+    """One gateway, or one drain. `own` is for its process alone, not for the commands beside it."""
 
-    def __init__(self, environment, command="serve", *options):
+    def __init__(self, environment, command="serve", *options, own=None):
         super().__init__(*options)
         self.store = environment
         self.word = command
+        self.own = own or {}
 
     async def begin(self, within=40):
         self.process = subprocess.Popen(
             [PARLEY, self.word, "--listen", f"127.0.0.1:{self.port}", "--data", self.folder, "--log-level", "warning", *self.options],
-            stdout=self.log, stderr=subprocess.STDOUT, env={**os.environ, **self.store})
+            stdout=self.log, stderr=subprocess.STDOUT, env={**os.environ, **self.store, **self.own})
         self.starts += 1
         await self.ready(within)
 
@@ -55,7 +56,7 @@ class Cluster:
             self.environment["PARLEY_STREAM"] = ",".join(self.nats.addresses)
             self.environment["PARLEY_STREAM_REPLICAS"] = str(len(self.nats.ports))
             self.environment["PARLEY_STREAM_GIGABYTES"] = "1"
-        self.gateways = [Node({**self.environment, **(own or {}).get(number, {})}, "serve", *options) for number in range(gateways)]
+        self.gateways = [Node(self.environment, "serve", *options, own=(own or {}).get(number)) for number in range(gateways)]
         self.drains = [Node(self.environment, "drain") for _ in range(drains)]
         made = self.gateways[0].answer("project", "create", "scale", "--origin", "http://127.0.0.1:*", "--no-quotas")
         self.project = Project(self.gateways[0], made)
