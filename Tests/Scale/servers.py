@@ -85,7 +85,10 @@ class Postgres:
 
     def processes(self):
         """The server's own process and all that it has started."""
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        try:
+            children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        except FileNotFoundError:
+            children = []
         return [self.process.pid, *map(int, children)]
 
     def hold_still(self):
@@ -103,6 +106,16 @@ class Postgres:
         """SIGINT is a fast shutdown, SIGQUIT an immediate one, as if the power went (PostgreSQL, "Shutting Down the Server")."""
         if self.process and self.process.poll() is None:
             self.process.send_signal(sign)
+            if sign == signal.SIGQUIT:
+                try:
+                    self.process.wait(0.5)
+                except subprocess.TimeoutExpired:
+                    # One may be stuck where the signal met it; after five seconds the server itself does no other.
+                    for pid in self.processes()[1:]:
+                        try:
+                            os.kill(pid, signal.SIGKILL)
+                        except ProcessLookupError:
+                            pass
             self.process.wait(30)
 
     def discard(self):

@@ -123,3 +123,23 @@ def test_behind_a_stream_a_standby_that_lacks_the_last_commits_gets_them_again(p
         assert cluster.book.acked == total
         await cluster.settle(within=60)
     asyncio.run(play())
+
+
+def test_behind_a_stream_it_gets_them_again_also_where_nothing_new_comes(paired):
+    pair, cluster = paired(synchronous=False)
+
+    async def play():
+        await cluster.start(gateways=1, drains=1, brokers=1)
+        await cluster.all(cluster.load(4, 20))
+        before = cluster.book.acked
+        await cluster.settle()
+        await cluster.until("the standby", lambda: int(pair.standby.ask(cluster.name, "SELECT count(*) FROM event")) == before)
+        pair.detach()
+        await cluster.until("the standby to be alone", lambda: pair.followers() == "")
+        await cluster.all(cluster.load(4, 20))
+        await cluster.settle()
+        pair.fail_over()
+        assert int(pair.standby.ask(cluster.name, "SELECT count(*) FROM event")) == before < cluster.book.acked
+        # Drains ask the store now and then how far it is.
+        await cluster.settle(within=60)
+    asyncio.run(play())
