@@ -72,8 +72,9 @@ public final class KeyRing: Service, Sendable {
 
     /// Reads keys and projects if they changed. Called once before the first request.
     public func refresh() async throws {
+        let known = ring.withLock { $0.storeRevision }
         let current = try await store.controlRevision()
-        guard current != ring.withLock({ $0.storeRevision }) else { return }
+        guard current != known else { return }
         let projects = try await store.projects()
         let keys = try await store.keys()
         let unsealed = keys.compactMap { key -> NamingKey? in
@@ -90,7 +91,9 @@ public final class KeyRing: Service, Sendable {
         let scrubbers = compiledRules(of: projects)
         ring.withLock { ring in
             // Another reading may have been faster: a revoked key must not come back with an older one.
-            guard current > ring.storeRevision else { return }
+            // But a store that says less than it did has lost its last changes (a standby took over without them), and its word counts.
+            let hasFallenBack = current < known && ring.storeRevision == known
+            guard current > ring.storeRevision || hasFallenBack else { return }
             ring.identity = identity
             // Under the lock with the rules, which are looked for behind it.
             scrubs.store(!scrubbers.isEmpty, ordering: .releasing)

@@ -161,6 +161,20 @@ struct KeyRingTests {
         #expect(await store.reads == reads + 1)
     }
 
+    @Test("a store that has lost its last changes is believed, and so is what changes in it then")
+    func fallenBack() async throws {
+        let project = try await project()
+        let (stays, record) = try await key(.secret, of: project)
+        let lost = try await key(.secret, of: project).text
+        #expect(reason(lost) == nil)
+        await store.fallBack()
+        try await ring.refresh()
+        #expect(reason(lost) == .unknownKey && reason(stays) == nil)
+        #expect(await store.revokeKey(record.id, at: Sample.noon))
+        try await ring.refresh()
+        #expect(reason(stays) == .revokedKey)
+    }
+
     @Test("when the store can't be asked, what is known stays")
     func storeGone() async throws {
         let project = try await project()

@@ -12,6 +12,12 @@ actor MemoryControlStore: ControlStore {
 
     func fail(_ fails: Bool) { isAvailable = !fails }
 
+    /// As a standby that takes over without the last change, a key.
+    func fallBack() {
+        revision -= 1
+        records.removeLast()
+    }
+
     func controlRevision() throws -> Int64 {
         guard isAvailable else { throw Unavailable() }
         return revision
