@@ -21,4 +21,13 @@ struct StreamMarkTests {
             #expect(admitted == isNew)
         }
     }
+
+    @Test("a mark covers what comes after something it has, and not what comes after something it lacks")
+    func covers() {
+        var position = StreamPosition(stream: "PARLEY", shard: 0, sequence: 9, storedAt: 100)
+        #expect(StreamMark().covers(position))
+        position.after = 5
+        #expect(StreamMark(sequence: 5, storedAt: 50).covers(position) && StreamMark(sequence: 9, storedAt: 100).covers(position))
+        #expect(!StreamMark(sequence: 4, storedAt: 50).covers(position) && !StreamMark().covers(position))
+    }
 }

@@ -102,6 +102,39 @@ struct DrainTests {
         await stream.close()
     }
 
+    @Test(
+        "a store that falls back behind what it had gets all of that again, once, whether something new comes or not",
+        arguments: [true, false])
+    func fallingBack(comesMore: Bool) async throws {
+        let server = try await NATSServer.alone()
+        defer { server.stop() }
+        let stream = try await JetStream.forTest([server])
+        let settings = StreamSettings.forTest()
+        try await stream.prepareSoon(settings)
+        let sink = StreamSink(stream, settings: settings)
+        let store = MemoryStore()
+        // Either the next delivery finds out, or a look now and then does.
+        let work = DrainAtWork(stream, settings, into: store) { $0.lookEvery = comesMore ? .seconds(3600) : .milliseconds(200) }
+        _ = try await sink.append(someDeliveries(0..<500))
+        try await eventually("the first are in the store", within: .seconds(20)) { store.content.order.count == 500 }
+        let before = store.content
+        _ = try await sink.append(someDeliveries(500..<1000))
+        try await eventually("all are acknowledged", within: .seconds(20)) { try await stream.lag(of: settings).behind == 0 }
+        store.fallBack(to: before)
+        if comesMore { _ = try await sink.append(someDeliveries(1000..<1500)) }
+        let count = comesMore ? 1500 : 1000
+        try await eventually("all are in the store again", within: .seconds(20)) { store.content.order.count == count }
+        let content = store.content
+        #expect(content.ledger.received == count && content.ledger.verdicts == [.stored: count])
+        for project in 1...20 {
+            let numbers = content.order.filter { $0.hasPrefix("\(project) ") }.map { Int($0.split(separator: "-")[1])! }
+            #expect(numbers == numbers.sorted())
+        }
+        #expect(work.drain.figures.reopened > 0)
+        await work.end()
+        await stream.close()
+    }
+
     @Test("a drain that ends orderly hands its shards over at once")
     func handOver() async throws {
         let server = try await NATSServer.alone()

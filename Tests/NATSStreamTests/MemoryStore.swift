@@ -39,6 +39,9 @@ final class MemoryStore: EventSink {
         }
     }
 
+    /// As a standby that takes over without the last commits, or a backup that is restored.
+    func fallBack(to content: Content) { state.withLock { $0.content = content } }
+
     /// Commits wait from now on, as those of a process that is stopped.
     func hold() { state.withLock { $0.isHeld = true } }
     var holds: Int { state.withLock { $0.held.count } }
@@ -68,14 +71,22 @@ final class MemoryStore: EventSink {
                     return .failure(SinkFailure(.unavailable, "constraint violated"))
                 }
             }
+            for case let position? in deliveries.map(\.position) where !state.content.mark(position.stream, position.shard).covers(position)
+            {
+                return .failure(SinkFailure(.behind, "\(position.after) is not there"))
+            }
             state.content.commits += 1
             return .success(deliveries.map { state.content.append($0) })
         }
         return try result.get()
     }
+
+    func reached(_ stream: String, shard: Int) async throws(SinkFailure) -> StreamMark? { content.mark(stream, shard) }
 }
 
 extension MemoryStore.Content {
+    fileprivate func mark(_ stream: String, _ shard: Int) -> StreamMark { marks["\(stream) \(shard)", default: StreamMark()] }
+
     fileprivate mutating func append(_ delivery: Delivery) -> [Verdict] {
         if let position = delivery.position {
             guard marks["\(position.stream) \(position.shard)", default: StreamMark()].admit(position) else {

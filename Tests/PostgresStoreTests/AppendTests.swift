@@ -39,6 +39,31 @@ struct AppendTests {
         }
     }
 
+    @Test("a store that lacks what came before in a stream refuses what follows, says how far it is, and takes all in order")
+    func fallenBack() async throws {
+        try await withStore { store in
+            let project = try await store.createProject(named: "test", settings: .init())
+            func delivery(_ number: Int, after: UInt64) -> Delivery {
+                let message = Sample.message(Sample.id(number), thread: "t", at: Double(number))
+                var delivery = Sample.delivery([message], project: project.number)
+                delivery.position = StreamPosition(stream: "PARLEY", shard: 3, sequence: UInt64(number), storedAt: Int64(number))
+                delivery.position?.after = after
+                return delivery
+            }
+            #expect(try await store.reached("PARLEY", shard: 3) == StreamMark())
+            _ = try await store.append([delivery(1, after: 0), delivery(2, after: 0)])
+            #expect(try await store.reached("PARLEY", shard: 3) == StreamMark(sequence: 2, storedAt: 2))
+            do {
+                _ = try await store.append([delivery(9, after: 7)])
+                Issue.record("it took what comes after something it lacks")
+            } catch {
+                #expect(error.cause == .behind)
+            }
+            #expect(try await store.append([delivery(2, after: 1), delivery(5, after: 2)]) == [[], [.stored]])
+            #expect(try await store.reached("PARLEY", shard: 3) == StreamMark(sequence: 5, storedAt: 5))
+        }
+    }
+
     @Test("an append reads what it asks for and not all of a project, also while the tables are young", arguments: [1, 2])
     func lookups(partitions: Int) async throws {
         try await withStore({ ($0.partitions, $0.maximumWriters) = (partitions, 1) }) { store in

@@ -10,6 +10,13 @@ public protocol EventSink: Sendable {
     ///
     /// A commit of no deliveries at all says whether a commit could be had: it throws as any other would.
     func append(_ deliveries: [Delivery]) async throws(SinkFailure) -> [[Verdict]]
+
+    /// How far a shard of a stream is committed here; nil where the sink keeps no marks. A shard nobody has brought yet is at 0.
+    func reached(_ stream: String, shard: Int) async throws(SinkFailure) -> StreamMark?
+}
+
+extension EventSink {
+    public func reached(_ stream: String, shard: Int) async throws(SinkFailure) -> StreamMark? { nil }
 }
 
 /// One request's or frame's worth of admitted events on the way to a sink.
@@ -45,6 +52,10 @@ public struct Delivery: Sendable {
 /// of `append`: locks that row, asks it of every delivery in the order given (`StreamMark.admit`), skips whole what it does not
 /// admit (no event, nothing set aside, no tally; any verdicts), and writes it back. Drains work a shard in order and without gaps,
 /// and two that overlap for a moment wait for each other at that row; what is skipped is therefore always committed.
+///
+/// A store may fall back behind what it once answered: a standby took over that lacks the last commits, or a backup was restored. Its
+/// marks fall back with it, so it tells: it refuses a delivery that comes `after` one it does not have (`behind`), and is then brought all that
+/// its mark lacks.
 public struct StreamPosition: Sendable, Hashable {
     public var stream: String
     public var shard: Int
@@ -52,6 +63,8 @@ public struct StreamPosition: Sendable, Hashable {
     public var sequence: UInt64
     /// When the stream took it, in nanoseconds since 1970 by its servers' clocks.
     public var storedAt: Int64
+    /// The last of the shard that whoever brings this one has seen committed; 0: he has seen none.
+    public var after: UInt64 = 0
 
     public init(stream: String, shard: Int, sequence: UInt64, storedAt: Int64) {
         (self.stream, self.shard, self.sequence, self.storedAt) = (stream, shard, sequence, storedAt)
@@ -65,6 +78,9 @@ public struct StreamMark: Sendable, Hashable {
     public var storedAt: Int64
 
     public init(sequence: UInt64 = 0, storedAt: Int64 = .min) { (self.sequence, self.storedAt) = (sequence, storedAt) }
+
+    /// Whether what came before a delivery is committed, as far as whoever brings it knows.
+    public func covers(_ position: StreamPosition) -> Bool { position.after <= sequence }
 
     /// Whether a delivery is new, and if so moves up to it.
     ///
@@ -137,14 +153,15 @@ public struct SetAside: Sendable {
 
 /// A sink could not commit. Nothing of the deliveries was kept.
 public struct SinkFailure: Error, Sendable {
-    public enum Cause: Sendable { case unavailable, diskFull, overloaded, draining }
+    /// `behind`: the store lacks what came before in a stream, and was told that it has it.
+    public enum Cause: Sendable { case unavailable, diskFull, overloaded, draining, behind }
     public var cause: Cause
     public var description: String
     public init(_ cause: Cause, _ description: String) { (self.cause, self.description) = (cause, description) }
 
     public var refusal: Refusal {
         switch cause {
-        case .unavailable: Refusal(.storeUnavailable)
+        case .unavailable, .behind: Refusal(.storeUnavailable)
         case .overloaded: Refusal(.overloaded)
         case .draining: Refusal(.draining)
         case .diskFull: Refusal(.diskFull, retryAfterMilliseconds: 5000)

@@ -21,6 +21,18 @@ extension PostgresStore {
             return verdicts
         } catch let error as DatabaseError {
             throw error.sinkFailure
+        } catch let behind as StreamMarks.Behind {
+            throw SinkFailure(.behind, "\(behind)")
+        } catch {
+            throw SinkFailure(.unavailable, "\(error)")
+        }
+    }
+
+    public func reached(_ stream: String, shard: Int) async throws(SinkFailure) -> StreamMark? {
+        do {
+            return try await pool.read { try StreamMarks.reached(stream, shard: shard, $0) }
+        } catch let error as DatabaseError {
+            throw error.sinkFailure
         } catch {
             throw SinkFailure(.unavailable, "\(error)")
         }

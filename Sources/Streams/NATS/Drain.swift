@@ -35,6 +35,8 @@ public final class Drain: Sendable {
         /// Between attempts of any kind: doubled each time up to the longest.
         public var firstPause = Duration.milliseconds(100)
         public var longestPause = Duration.seconds(5)
+        /// How often the store is asked how far it is, for shards in which nothing comes: it may have fallen back (`EventSink.reached`).
+        public var lookEvery = Duration.seconds(10)
         /// How often the drain of the first shard clears away what is older than `StreamSettings.keepFor` and drained.
         public var clearEvery = Duration.seconds(60)
         public init() {}
@@ -304,6 +306,7 @@ final class DrainBooks: Sendable {
     }
 
     func storeIsAway(_ shard: Int) { state.withLock { _ = $0.waiting.insert(shard) } }
+    func storeIsThere(_ shard: Int) { state.withLock { _ = $0.waiting.remove(shard) } }
 
     /// How far this drain has come with each shard of a lease it has or had.
     var floors: [Int: StreamMark] { state.withLock { $0.floors } }

@@ -19,6 +19,8 @@ struct ShardReader: Sendable {
     let settings: StreamSettings
     let shard: Int
     let consumer: String
+    /// The message it begins behind; 0: at the first.
+    let start: UInt64
     private var lastConsumerSequence: UInt64 = 0
     private var lastSequence: UInt64
 
@@ -36,7 +38,7 @@ struct ShardReader: Sendable {
         let others = try await stream.consumerNames(of: settings).filter { $0.shard == shard }
         guard others.allSatisfy({ $0.token <= token }) else { throw Superseded() }
         var start: UInt64 = 0
-        if let floor, try await stream.still(holds: floor, settings) { start = floor.sequence }
+        if let floor, floor.sequence > 0, try await stream.still(holds: floor, settings) { start = floor.sequence }
         let name = "drain-\(shard)-\(token)" + (attempt > 0 ? "-\(attempt)" : "")
         var writer = JSONWriter()
         writer.object { writer in
@@ -71,15 +73,16 @@ struct ShardReader: Sendable {
             // One that stays, with a server that is away, is found and deleted by the next.
             _ = try? await stream.ask("CONSUMER.DELETE.\(settings.name).\(other.name)", within: .seconds(1)) { _ in }
         }
-        return ShardReader(stream: stream, settings: settings, shard: shard, consumer: name, lastSequence: start)
+        return ShardReader(stream: stream, settings: settings, shard: shard, consumer: name, start: start)
     }
 
-    private init(stream: JetStream, settings: StreamSettings, shard: Int, consumer: String, lastSequence: UInt64) {
+    private init(stream: JetStream, settings: StreamSettings, shard: Int, consumer: String, start: UInt64) {
         self.stream = stream
         self.settings = settings
         self.shard = shard
         self.consumer = consumer
-        self.lastSequence = lastSequence
+        self.start = start
+        lastSequence = start
     }
 
     /// How long nobody may answer for the consumer before another is made: it has been made a moment ago and not every server knows of

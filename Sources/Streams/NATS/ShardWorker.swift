@@ -4,7 +4,8 @@ import Logging
 /// Brings one shard's deliveries to the store, a batch at a time: read, commit, acknowledge.
 ///
 /// Nothing is acknowledged that the store has not committed or quarantine has not kept. Where the store is away the batch in hand
-/// waits, and nothing else is fetched.
+/// waits, and nothing else is fetched. Where the store turns out to lack what it had (a standby took over without the last commits, a
+/// backup was restored), reading begins anew behind what it has: the stream keeps what was drained for `StreamSettings.keepFor`.
 struct ShardWorker: Sendable {
     let stream: JetStream
     let settings: StreamSettings
@@ -21,6 +22,8 @@ struct ShardWorker: Sendable {
     let isOurs: @Sendable () -> Bool
 
     private struct Stopped: Error {}
+    /// The store lacks what it was taken to have.
+    private struct Behind: Error { var why: String }
 
     /// Works until it is cancelled or the lease is over.
     func run() async {
@@ -28,14 +31,26 @@ struct ShardWorker: Sendable {
         var pause = configuration.firstPause
         while isOurs(), !Task.isCancelled {
             do {
+                // The store's own word counts, where it has one: what a drain saw committed may be gone with the server that committed it.
+                let reached = try await self.reached()
                 var reader = try await ShardReader.open(
-                    stream, settings: settings, shard: shard, token: token, attempt: attempt, floor: books.floor(of: shard) ?? floor)
+                    stream, settings: settings, shard: shard, token: token, attempt: attempt,
+                    floor: reached ?? books.floor(of: shard) ?? floor)
                 attempt += 1
+                var committed = reader.start
+                var lookedAt = ContinuousClock.now
                 while isOurs(), !Task.isCancelled {
                     let batch = try await reader.next(
                         messages: configuration.maximumMessages, bytes: configuration.maximumBytes, within: configuration.fetchFor)
+                    if batch.messages.isEmpty, .now - lookedAt >= configuration.lookEvery {
+                        // Where nothing comes, no delivery would find out.
+                        lookedAt = .now
+                        if let reached = try await self.reached(), reached.sequence < committed {
+                            throw Behind(why: "committed up to \(reached.sequence), and was up to \(committed)")
+                        }
+                    }
                     if let last = batch.messages.last {
-                        try await commit(batch.messages)
+                        try await commit(batch.messages, after: &committed)
                         // Even where we were cancelled meanwhile: it is committed.
                         books.reached(StreamMark(sequence: last.place.sequence, storedAt: last.place.storedAt), in: shard)
                         try await reader.acknowledge(last)
@@ -49,6 +64,10 @@ struct ShardWorker: Sendable {
                 }
             } catch is Stopped {
                 return
+            } catch let behind as Behind {
+                books.note { $0.reopened += 1 }
+                logger.warning(
+                    "the store has fallen back and gets again what it lacks", metadata: ["shard": "\(shard)", "why": "\(behind.why)"])
             } catch is ShardReader.Superseded {
                 // The table of leases will say so too.
                 logger.debug("a later drain has the shard", metadata: ["shard": "\(shard)"])
@@ -61,13 +80,34 @@ struct ShardWorker: Sendable {
         }
     }
 
+    /// How far the store is, as far as it keeps marks; waits for its word while it is away.
+    private func reached() async throws -> StreamMark? {
+        var pause = configuration.firstPause
+        while true {
+            guard isOurs() else { throw Stopped() }
+            do {
+                let mark = try await sink.reached(settings.name, shard: shard)
+                books.storeIsThere(shard)
+                return mark
+            } catch {
+                books.storeIsAway(shard)
+                logger.warning(
+                    "the store does not say how far it is; the shard waits",
+                    metadata: ["shard": "\(shard)", "error": "\(error.description)"])
+            }
+            guard (try? await Task.sleep(for: pause)) != nil else { throw Stopped() }
+            pause = min(pause * 2, configuration.longestPause)
+        }
+    }
+
     private enum Piece: Sendable {
         case delivery(Delivery, StoredMessage)
         case unreadable(Poison)
     }
 
     /// Hands a batch to the store in order; returns once all of it is committed or kept aside.
-    private func commit(_ messages: [StoredMessage]) async throws {
+    /// `after`: the last that the store has committed of what this reader handed out; moves with each commit.
+    private func commit(_ messages: [StoredMessage], after: inout UInt64) async throws {
         var stretch: [(Delivery, StoredMessage)] = []
         for message in messages {
             do {
@@ -76,12 +116,12 @@ struct ShardWorker: Sendable {
                 stretch.append((delivery, message))
             } catch {
                 // What stands before it goes first, so that the store's mark moves in order.
-                try await deliver(stretch[...])
+                try await deliver(stretch[...], after: &after)
                 stretch = []
                 try await keep(poison(message, nil, .unreadable(error.description)))
             }
         }
-        try await deliver(stretch[...])
+        try await deliver(stretch[...], after: &after)
     }
 
     private func position(of message: StoredMessage) -> StreamPosition {
@@ -95,23 +135,30 @@ struct ShardWorker: Sendable {
     }
 
     /// Commits a stretch; where the store refuses it and is there, halves of it, until the one to blame is alone.
-    private func deliver(_ stretch: ArraySlice<(Delivery, StoredMessage)>) async throws {
-        guard let first = stretch.first else { return }
+    private func deliver(_ stretch: ArraySlice<(Delivery, StoredMessage)>, after: inout UInt64) async throws {
+        guard let first = stretch.first, let last = stretch.last else { return }
+        let deliveries = stretch.map { [after] delivery, _ in
+            var delivery = delivery
+            delivery.position?.after = after
+            return delivery
+        }
         var refusals = 0
         var pause = configuration.firstPause
         while true {
             guard isOurs() else { throw Stopped() }
             do {
-                _ = try await sink.append(stretch.map(\.0))
-                books.committed(stretch.map(\.0))
+                _ = try await sink.append(deliveries)
+                books.committed(deliveries)
+                after = last.1.place.sequence
                 return
             } catch {
                 books.note { $0.refusals += 1 }
+                if error.cause == .behind { throw Behind(why: error.description) }
                 if error.cause == .unavailable, await storeTakesSomething() {
                     if stretch.count > 1 {
                         let middle = stretch.startIndex + stretch.count / 2
-                        try await deliver(stretch[..<middle])
-                        return try await deliver(stretch[middle...])
+                        try await deliver(stretch[..<middle], after: &after)
+                        return try await deliver(stretch[middle...], after: &after)
                     }
                     refusals += 1
                     if refusals >= configuration.attemptsBeforePoison {
