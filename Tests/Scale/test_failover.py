@@ -2,10 +2,13 @@
 
 import asyncio
 import signal
+import time
 
 import pytest
+import requests
 
-from cluster import Cluster
+from cluster import Cluster, answer
+from parley_process import message
 from servers import Postgres
 
 
@@ -123,6 +126,44 @@ def test_behind_a_stream_a_standby_that_lacks_the_last_commits_gets_them_again(p
         assert cluster.book.acked == total
         await cluster.settle(within=60)
     asyncio.run(play())
+
+
+def test_keys_made_and_revoked_after_a_standby_took_over_are_known_though_it_lacks_the_last_changes(paired):
+    pair, cluster = paired(synchronous=False)
+    asyncio.run(cluster.start(gateways=2))
+
+    def until(key, wished):
+        def statuses():
+            return [requests.post(
+                gateway.url + "/v1/events", json={"events": [message()]}, headers={"Authorization": f"Bearer {key['key']}"},
+                timeout=30).status_code for gateway in cluster.gateways]
+        deadline = time.monotonic() + 30
+        while (found := statuses()) != [wished, wished]:
+            assert time.monotonic() < deadline, f"{found} after 30 s, and not {wished}"
+            time.sleep(0.1)
+
+    def create():
+        return answer(cluster.gateways[0], "key", "create", "--project", "scale", "--lane", "secret")
+
+    known = create()
+    caught_up = pair.primary.ask("postgres", "SELECT pg_current_wal_insert_lsn()")
+    deadline = time.monotonic() + 30
+    while pair.standby.ask("postgres", f"SELECT pg_last_wal_replay_lsn() >= '{caught_up}'") != "t":
+        assert time.monotonic() < deadline, "the standby does not follow"
+        time.sleep(0.1)
+    pair.detach()
+    while pair.followers():
+        assert time.monotonic() < deadline, "the standby still follows"
+        time.sleep(0.1)
+    lost = [create() for _ in range(5)]
+    for key in (known, *lost):
+        until(key, 200)
+    pair.fail_over()
+    # What nobody knows any more opens nothing, and what is decided now holds.
+    until(lost[0], 401)
+    cluster.gateways[1].command("key", "revoke", known["id"])
+    until(known, 401)
+    until(create(), 200)
 
 
 def test_behind_a_stream_it_gets_them_again_also_where_nothing_new_comes(paired):
