@@ -59,10 +59,10 @@ class Postgres:
             as_nobody([
                 str(programs() / "postgres"), "-D", self.data, "-p", str(self.port), "-h", "127.0.0.1", "-k", self.folder,
                 "-c", "max_connections=200", "-c", "shared_buffers=256MB", "-c", "log_min_messages=warning"]), stdout=self.log, stderr=subprocess.STDOUT, cwd=self.folder)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while self.run("pg_isready", "-h", "127.0.0.1", "-p", str(self.port), check=False).returncode:
             assert self.process.poll() is None, f"PostgreSQL ended: {open(self.log.name).read()[-1500:]}"
-            assert time.monotonic() < deadline, "PostgreSQL is not ready after 30 s"
+            assert time.monotonic() < deadline, "PostgreSQL is not ready after 60 s"
             time.sleep(0.05)
         return self
 
@@ -70,6 +70,11 @@ class Postgres:
         """A new one; answers its address."""
         self.run("createdb", "-h", "127.0.0.1", "-p", str(self.port), "-U", "parley", name)
         return f"postgresql://parley@127.0.0.1:{self.port}/{name}"
+
+    def drop(self, name):
+        """Takes a database away again: recovery looks at every file there is, and so does a tidy end."""
+        if self.process and self.process.poll() is None:
+            self.run("dropdb", "-h", "127.0.0.1", "-p", str(self.port), "-U", "parley", "--force", "--if-exists", name, check=False)
 
     def ask(self, database, sql):
         return self.run("psql", "-h", "127.0.0.1", "-p", str(self.port), "-U", "parley", "-d", database, "-Atc", sql).stdout.strip()
@@ -106,17 +111,18 @@ class Postgres:
         """SIGINT is a fast shutdown, SIGQUIT an immediate one, as if the power went (PostgreSQL, "Shutting Down the Server")."""
         if self.process and self.process.poll() is None:
             self.process.send_signal(sign)
-            if sign == signal.SIGQUIT:
+            deadline = time.monotonic() + 30
+            while self.process.poll() is None and time.monotonic() < deadline:
                 try:
                     self.process.wait(0.5)
                 except subprocess.TimeoutExpired:
                     # One may be stuck where the signal met it; after five seconds the server itself does no other.
-                    for pid in self.processes()[1:]:
+                    for pid in self.processes()[1:] if sign == signal.SIGQUIT else ():
                         try:
                             os.kill(pid, signal.SIGKILL)
                         except ProcessLookupError:
                             pass
-            self.process.wait(30)
+            self.process.wait(0)
 
     def discard(self):
         self.go_on()

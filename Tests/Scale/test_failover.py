@@ -7,6 +7,7 @@ import time
 import pytest
 import requests
 
+from book import Broken
 from cluster import Cluster, answer
 from parley_process import message
 from servers import Postgres
@@ -37,6 +38,9 @@ class Pair:
         self.primary.database(name)
         hosts = ",".join(f"127.0.0.1:{server.port}" for server in self.servers)
         return f"postgresql://parley@{hosts}/{name}?target_session_attrs=read-write"
+
+    def drop(self, name):
+        """Nothing: the servers go with it."""
 
     def followers(self):
         """How standbys follow the primary: async or sync."""
@@ -100,6 +104,22 @@ def test_a_synchronous_standby_has_all_that_gateways_acked_when_it_takes_over(pa
         await work
         assert cluster.book.acked == total
         await cluster.settle()
+    asyncio.run(play())
+
+
+def test_an_asynchronous_standby_without_a_stream_in_front_lacks_the_last_acks_and_the_checks_see_it(paired):
+    pair, cluster = paired(synchronous=False)
+
+    async def play():
+        await cluster.start(gateways=2)
+        await cluster.all(cluster.load(4, 20))
+        pair.detach()
+        await cluster.until("the standby to be alone", lambda: pair.followers() == "")
+        await cluster.all(cluster.load(4, 20))
+        await cluster.settle()
+        pair.fail_over()
+        with pytest.raises(Broken, match=r"\[acked\]"):
+            await cluster.settle(within=20, until="acked")
     asyncio.run(play())
 
 
