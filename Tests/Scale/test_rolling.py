@@ -5,7 +5,7 @@ import resource
 import signal
 import time
 
-from client import CUT, Closed, SocketWriter, generator, verdicts_of_ack
+from client import SocketWriter, generator, verdicts_of_ack
 
 COUNT = 1000
 
