@@ -56,8 +56,8 @@ struct AppendTests {
             do {
                 _ = try await store.append([delivery(9, after: 7)])
                 Issue.record("it took what comes after something it lacks")
-            } catch {
-                #expect(error.cause == .behind)
+            } catch let failure as SinkFailure {
+                #expect(failure.cause == .behind)
             }
             #expect(try await store.append([delivery(2, after: 1), delivery(5, after: 2)]) == [[], [.stored]])
             #expect(try await store.reached("PARLEY", shard: 3) == StreamMark(sequence: 5, storedAt: 5))

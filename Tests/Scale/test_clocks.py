@@ -128,7 +128,8 @@ def test_keys_and_tokens_hold_on_gateways_whose_clocks_are_wrong(cluster, wrong)
 
     def verdicts(minutes):
         token = jwt.encode({"sub": "u1", "aud": about["id"], "exp": int(time.time()) + 60 * minutes}, signing["secret"], algorithm="HS256")
-        found = [say(gateway, cluster.project.public, **{"Parley-User-Token": token, "Origin": Project.ORIGIN}).json()["results"][0] for gateway in cluster.gateways]
+        headers = {"Parley-User-Token": token, "Origin": Project.ORIGIN}
+        found = [say(gateway, cluster.project.public, **headers).json()["results"][0] for gateway in cluster.gateways]
         return [result.get("reason", result["verdict"]) for result in found]
 
     deadline = time.monotonic() + 5
