@@ -1,4 +1,4 @@
-# What scripts/run and scripts/test share; to be sourced.
+# What the scripts share; to be sourced.
 # shellcheck shell=bash
 
 say() { printf '\033[1m==> %s\033[0m\n' "$*" >&2; }
@@ -88,6 +88,37 @@ answers() {
         read -r -t 5 _ status _ <&3
         [[ $status == 200 ]]
     ) 2>/dev/null
+}
+
+# Where a program on this machine finds what listens on HOST:PORT: what listens everywhere is asked on the loopback address.
+reachable() {
+    case $1 in
+        0.0.0.0:*) printf '127.0.0.1:%s\n' "${1##*:}" ;;
+        "[::]:"*) printf '[::1]:%s\n' "${1##*:}" ;;
+        *) printf '%s\n' "$1" ;;
+    esac
+}
+
+# Stops where something listens on HOST:PORT already. ADDRESS WHO ADVICE
+need_free() {
+    local address host
+    address=$(reachable "$1")
+    host=${address%:*}
+    if (exec 3<>"/dev/tcp/${host//[\[\]]/}/${address##*:}") 2>/dev/null; then
+        stop "$1, where $2 is to listen, is in use by another program (perhaps one of an earlier start): end that one, or $3."
+    fi
+}
+
+# The folder of the newest PostgreSQL's programs; Debian keeps them off the PATH.
+postgres_programs() {
+    local folder
+    folder=$(find /usr/lib/postgresql -path '*/bin/initdb' 2>/dev/null | sort -V | tail -n 1)
+    [[ -n $folder ]] || folder=$(command -v initdb) || stop "there is no PostgreSQL here; install Debian's package postgresql."
+    folder=$(dirname "$(realpath "$folder")")
+    local version
+    version=$("$folder/postgres" --version | sed 's/[^0-9]*\([0-9]*\).*/\1/')
+    ((version >= 14)) || stop "PostgreSQL $version is too old; get 14 or newer."
+    printf '%s\n' "$folder"
 }
 
 # The text of a field in one line of JSON of ours (no escapes in these).
