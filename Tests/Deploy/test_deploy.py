@@ -1,4 +1,4 @@
-"""What deploy/ holds agrees with the programs it names; nothing of it is started but the check of the brokers' file."""
+"""What deploy/ holds agrees with the programs it names, and the capacity page with its arithmetic; no server is started for it."""
 
 import os
 import re
@@ -126,3 +126,21 @@ def test_the_image_is_built_with_what_the_scripts_install():
     for package in set(said) - {"pkg-config"}:
         stem = re.sub(r"1g-dev|-dev$", "", package).replace("libsqlite3", "libsqlite3-0")
         assert any(re.match(rf"{stem}[\d.-]*", name) and not name.endswith("-dev") for name in run), package
+
+
+def test_the_capacity_page_says_what_its_assumptions_come_to():
+    done = subprocess.run(
+        [sys.executable, ROOT / "scripts/capacity.py", "--check", ROOT / "CAPACITY.md"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_plan_grows_with_what_is_asked_of_it():
+    def cells(*options):
+        done = subprocess.run(
+            [sys.executable, ROOT / "scripts/capacity.py", *options], capture_output=True, text=True, timeout=60, check=True)
+        return int(re.search(r"^\| cells \| ([\d,]+)", done.stdout, re.M).group(1).replace(",", ""))
+
+    # By disk: 10⁹ × 90 × 1,743 B over 8 TB × 0.7; by rate: 10⁹ / 86,400 × 3 over 1,000.
+    assert cells("--retention-days", "90") == 29
+    assert cells("--database-events", "1000") == 35
+    assert cells("--events-per-day", "1e6") == 1
