@@ -85,6 +85,8 @@ fi
 [[ $(<"$database/PG_VERSION") == "$("$postgres/postgres" --version | sed 's/[^0-9]*\([0-9]*\).*/\1/')" ]] ||
     stop "the database in $database is of PostgreSQL $(<"$database/PG_VERSION"), and only another version is installed: install postgresql-$(<"$database/PG_VERSION"), or remove $scale and begin anew."
 
+# They sync every two minutes, as they come: enough to kill processes, while a machine that loses its power takes all three
+# (OPERATIONS.md, deploy/nats.conf).
 routes=""
 servers=""
 for number in 1 2 3; do
