@@ -7,7 +7,8 @@ import Synchronization
 /// Which project, which lane, which origin, and how much is left of the quota.
 ///
 /// Holds every key and project in memory and reads them anew when the store says they changed, which it asks each
-/// second: a revoked key stops within that, on open sockets too. When the store can't be asked, what is known stays.
+/// second, and at once when another node says so: a revoked key stops within that, on open sockets too. When the store can't be asked,
+/// what is known stays.
 public final class KeyRing: Service, Sendable {
     struct Ring {
         var keys: [[UInt8]: KeyRecord] = [:]
@@ -32,10 +33,12 @@ public final class KeyRing: Service, Sendable {
         var owesNames: Bool
     }
 
-    /// Well under the five seconds in which a revoked key has to stop.
-    static let pollInterval = Duration.seconds(1)
+    /// Many changes one after the other are read in as many goes as this allows.
+    private static let shortestPause = Duration.milliseconds(100)
 
     let store: any ControlStore
+    /// Well under the five seconds in which a revoked key has to stop.
+    let pollInterval: Duration
     let sealer: Sealer?
     let clock: WallClock
     let logger: Logger
@@ -44,29 +47,67 @@ public final class KeyRing: Service, Sendable {
     let ring = Mutex(Ring())
     /// Whether any project has scrubbing rules: installations without pay for this look alone.
     private let scrubs = Atomic(false)
-    let quotas = Mutex(QuotaBook())
+    let quotas: Mutex<QuotaBook>
     /// Of threads and sessions, which anybody makes as many of as he likes: those of keys and addresses must not be forgotten for them.
-    let passingQuotas = Mutex(QuotaBook())
+    let passingQuotas: Mutex<QuotaBook>
+    /// What reaches other nodes; nil where this one is alone.
+    let bus: (any Bus)?
+    let nodes: Mutex<Nodes?>
 
-    /// - Parameter sealer: keeps the texts of keys that IDs are named with; without, they are known as long as the process lives.
-    public init(store: any ControlStore, sealer: Sealer? = nil, clock: WallClock = .system, logger: Logger) {
+    /// - Parameters:
+    ///   - sealer: keeps the texts of keys that IDs are named with; without, they are known as long as the process lives.
+    ///   - bus: what reaches other nodes that share the store. Quotas are shared over it where there is a sealer: the same for all.
+    ///   - pollInterval: how often the store is asked, whatever the bus says or doesn't.
+    public init(
+        store: any ControlStore, sealer: Sealer? = nil, bus: (any Bus)? = nil, pollInterval: Duration = .seconds(1),
+        clock: WallClock = .system, logger: Logger
+    ) {
         self.store = store
+        self.pollInterval = pollInterval
         self.sealer = sealer
         receipts = sealer.map { Receipts(sealer: $0) }
         self.clock = clock
         self.logger = logger
+        self.bus = bus
+        let nodes = bus == nil ? nil : sealer.map { Nodes(seal: NodeSeal(sealer: $0, node: .random(in: .min ... .max))) }
+        quotas = Mutex(QuotaBook(isShared: nodes != nil))
+        passingQuotas = Mutex(QuotaBook(isShared: nodes != nil))
+        self.nodes = Mutex(nodes)
     }
 
     public func run() async throws {
         await cancelWhenGracefulShutdown {
-            while !Task.isCancelled {
-                do {
-                    try await self.refresh()
-                } catch {
-                    self.logger.warning("keys could not be read again; the known ones stay", metadata: ["error": "\(error)"])
+            await withTaskGroup(of: Void.self) { group in
+                // One at most waits: whoever looks then sees all that changed before.
+                let (wakes, wake) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
+                group.addTask { await Self.every(self.pollInterval) { wake.yield() } }
+                if let bus = self.bus {
+                    group.addTask {
+                        await bus.run { news in
+                            switch news {
+                            case .controlChanged: wake.yield()
+                            case .message(let message): self.hear(message)
+                            }
+                        }
+                    }
+                    group.addTask { await Self.every(Self.reportInterval) { await self.report() } }
                 }
-                try? await Task.sleep(for: Self.pollInterval)
+                for await _ in wakes {
+                    do {
+                        try await self.refresh()
+                    } catch {
+                        self.logger.warning("keys could not be read again; the known ones stay", metadata: ["error": "\(error)"])
+                    }
+                    try? await Task.sleep(for: Self.shortestPause)
+                }
             }
+        }
+    }
+
+    private static func every(_ interval: Duration, _ work: @Sendable () async -> Void) async {
+        while !Task.isCancelled {
+            await work()
+            try? await Task.sleep(for: interval)
         }
     }
 

@@ -33,10 +33,17 @@ protocol OpenStore: Store {
     /// Ends what the review page's sign-ins have opened.
     func endAllSessions() async throws
     func close() throws
+    /// What reaches other nodes that share it; nil where there can be none.
+    func openBus() -> (any Bus)?
 }
 
-extension SQLiteStore: OpenStore {}
-extension PostgresStore: OpenStore {}
+extension SQLiteStore: OpenStore {
+    func openBus() -> (any Bus)? { nil }
+}
+
+extension PostgresStore: OpenStore {
+    func openBus() -> (any Bus)? { makeBus() }
+}
 
 /// The rooms of a server, wired: the only place that names doors, stream and store.
 ///
@@ -140,13 +147,15 @@ struct Assembly: Sendable {
         self.tls = tls
         self.clock = clock
         self.logger = logger
-        keys = KeyRing(store: NotedControl(store: store), sealer: sealer, clock: clock, logger: logger)
+        // Who takes no events has nothing to say of quotas, and no use for what others say.
+        let bus = configuration.takesEvents ? store.openBus() : nil
+        keys = KeyRing(store: NotedControl(store: store), sealer: sealer, bus: bus, clock: clock, logger: logger)
         var bounds = GroupCommit.Configuration()
         bounds.maximumQueuedEvents = configuration.queuedEvents
         let settings = configuration.stream?.settings ?? StreamSettings()
         let sink = stream.map { StreamSink($0, settings: settings) }
         drain = configuration.drains ? stream.map { Drain($0, settings: settings, into: store, logger: logger) } : nil
-        standings = Standings(store: store, stream: stream.flatMap { line in sink.map { (line, settings, $0) } }, drain: drain)
+        standings = Standings(store: store, keys: keys, stream: stream.flatMap { line in sink.map { (line, settings, $0) } }, drain: drain)
         commits = GroupCommit(sink: sink ?? store, configuration: bounds, logger: logger)
         let traces = configuration.traces.map { TraceExporter($0, logger: logger) }
         self.traces = traces

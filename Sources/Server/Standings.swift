@@ -1,5 +1,6 @@
 import Events
 import Gateway
+import Keys
 import NATSStream
 import Synchronization
 
@@ -9,6 +10,7 @@ import Synchronization
 /// does not answer keeps nobody waiting.
 final class Standings: Sendable {
     private let store: any OpenStore
+    private let keys: KeyRing
     private let stream: (line: JetStream, settings: StreamSettings, sink: StreamSink)?
     private let drain: Drain?
     private let state = Mutex((standing: Standing(), at: ContinuousClock.Instant?.none, looking: Task<Standing, Never>?.none))
@@ -16,8 +18,10 @@ final class Standings: Sendable {
     private static let fresh = Duration.seconds(1)
     private static let patience = Duration.seconds(2)
 
-    init(store: any OpenStore, stream: (line: JetStream, settings: StreamSettings, sink: StreamSink)?, drain: Drain?) {
-        (self.store, self.stream, self.drain) = (store, stream, drain)
+    init(
+        store: any OpenStore, keys: KeyRing, stream: (line: JetStream, settings: StreamSettings, sink: StreamSink)?, drain: Drain?
+    ) {
+        (self.store, self.keys, self.stream, self.drain) = (store, keys, stream, drain)
     }
 
     var now: Standing {
@@ -42,6 +46,7 @@ final class Standings: Sendable {
         var standing = Standing()
         // With a stream in front events are taken while the store is away.
         standing.parts.append(.init("store", isWell: await isThere, isNeeded: stream == nil, detail: await isThere ? "" : "no answer"))
+        if let neighbourhood = keys.neighbourhood { add(neighbourhood, to: &standing) }
         if let stream { add(stream, lag: await lag, to: &standing) }
         if let drain { add(drain, to: &standing) }
         let made = standing
@@ -79,6 +84,25 @@ final class Standings: Sendable {
                     "parley_stream_oldest_seconds", .gauge, "When the oldest of those came that are not in the store yet, in Unix time.",
                     Double(oldest.microseconds) / 1e6))
         }
+    }
+
+    private func add(_ nodes: KeyRing.Neighbourhood, to standing: inout Standing) {
+        let alone = "changes are looked for each second, quotas are this node's own"
+        let detail =
+            !nodes.line.isConnected
+            ? alone : nodes.hearsItself ? "\(nodes.nodes) other nodes" : "nothing is heard, not even itself: \(alone)"
+        standing.parts.append(.init("bus", isWell: nodes.line.isConnected && nodes.hearsItself, isNeeded: false, detail: detail))
+        standing.metrics += [
+            .init("parley_bus_connected", .gauge, "Whether this node hears what others say.", nodes.line.isConnected ? 1 : 0),
+            .init("parley_bus_reconnections_total", .counter, "How often it had to listen anew.", Double(nodes.line.reconnections)),
+            .init("parley_bus_nodes", .gauge, "Other nodes heard of in the last 15 seconds.", Double(nodes.nodes)),
+            .init("parley_bus_said_total", .counter, "Messages to other nodes.", Double(nodes.messagesSaid)),
+            .init("parley_bus_heard_total", .counter, "Messages of other nodes.", Double(nodes.messagesHeard)),
+            .init("parley_bus_failures_total", .counter, "Messages that could not be said.", Double(nodes.failures)),
+            .init(
+                "parley_bus_ignored_total", .counter, "Messages of which nothing was taken.",
+                samples: nodes.refused.map { ([("fault", $0.fault)], Double($0.count)) }),
+        ]
     }
 
     private func add(_ drain: Drain, to standing: inout Standing) {

@@ -2,12 +2,12 @@ public import Events
 
 extension PostgresStore {
     public func controlRevision() async throws -> Int64 {
-        try await pool.read { try Int64.fetchOne($0, sql: "SELECT revision FROM control") ?? 0 }
+        try await pool.readControl { try Int64.fetchOne($0, sql: "SELECT revision FROM control") ?? 0 }
     }
 
     public func projects() async throws -> [Project] {
         let inactiveAfterSeconds = configuration.inactiveAfterSeconds
-        return try await pool.read { db in
+        return try await pool.readControl { db in
             try db.fetchAll("SELECT number, id, name, settings FROM project ORDER BY number").map { row in
                 var settings = try Project.Settings(stored: row[3])
                 if settings.inactiveAfterSeconds == Project.Settings.standardInactiveAfterSeconds {
@@ -82,7 +82,7 @@ extension PostgresStore {
     ]
 
     public func keys() async throws -> [KeyRecord] {
-        try await pool.read { db in
+        try await pool.readControl { db in
             try db.fetchAll(
                 """
                 SELECT id, lane, scope, project, digest, shown, label, created, expires, revoked, sealed, names_from IS NOT NULL FROM key

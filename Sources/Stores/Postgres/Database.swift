@@ -83,6 +83,36 @@ final class Database {
         }
     }
 
+    // MARK: notifications
+
+    /// What somebody said on a channel.
+    struct Notification: Sendable {
+        var channel: String
+        var payload: String
+    }
+
+    /// What was said on the channels that this connection listens to; waits so long for the first word. Not in a transaction.
+    func notifications(waiting time: Duration) throws -> [Notification] {
+        var heard = said()
+        guard heard.isEmpty else { return heard }
+        var socket = pollfd(fd: PQsocket(connection), events: Int16(POLLIN), revents: 0)
+        let milliseconds = time.components.seconds * 1000 + time.components.attoseconds / 1_000_000_000_000_000
+        guard poll(&socket, 1, Int32(clamping: milliseconds)) >= 0 || errno == EINTR else { throw lost() }
+        guard PQconsumeInput(connection) == 1 else { throw lost() }
+        heard = said()
+        guard PQstatus(connection) == CONNECTION_OK else { throw lost() }
+        return heard
+    }
+
+    private func said() -> [Notification] {
+        var heard: [Notification] = []
+        while let word = PQnotifies(connection) {
+            heard.append(Notification(channel: String(cString: word.pointee.relname), payload: String(cString: word.pointee.extra)))
+            PQfreemem(word)
+        }
+        return heard
+    }
+
     // MARK: transactions
 
     /// Runs `body` in a transaction: committed when it returns, rolled back when it throws.

@@ -2,8 +2,8 @@ import Dispatch
 import Logging
 import Synchronization
 
-/// The connections to the database: some for what writes, some for what reads, and one for what follows the commits, so that none keeps
-/// another from its turn.
+/// The connections to the database: some for what writes, some for what reads, one for what follows the commits, and one for projects, keys
+/// and words between nodes, so that none keeps another from its turn.
 ///
 /// A closure runs on a connection's own thread, in a transaction; what it returns was committed. It may run more than once: after a
 /// deadlock, or where the connection broke before the commit was sent. When all connections are in use callers wait, in the order in
@@ -32,6 +32,7 @@ final class Pool: Sendable {
     private let writers: Lane
     private let readers: Lane
     private let followers: Lane
+    private let controls: Lane
 
     init(_ configuration: Configuration, logger: Logger) {
         var writing = configuration
@@ -39,6 +40,7 @@ final class Pool: Sendable {
         writers = Lane(maximum: configuration.maximumWriters, writing, logger)
         readers = Lane(maximum: configuration.maximumReaders, configuration, logger)
         followers = Lane(maximum: 1, configuration, logger)
+        controls = Lane(maximum: 1, configuration, logger)
     }
 
     /// Runs `body` in a transaction that writes, READ COMMITTED: each of its statements sees what was committed before it.
@@ -56,6 +58,16 @@ final class Pool: Sendable {
         try await followers.run(.write, body)
     }
 
+    /// `read` on a connection that is there for what must not wait for anybody's long question: a revoked key has to stop.
+    func readControl<Value: Sendable>(_ body: @escaping @Sendable (Database) throws -> Value) async throws -> Value {
+        try await controls.run(.read, body)
+    }
+
+    /// `write` on the connection of `readControl`, for something short that waits for no lock of a row.
+    func control<Value: Sendable>(_ body: @escaping @Sendable (Database) throws -> Value) async throws -> Value {
+        try await controls.run(.write, body)
+    }
+
     /// Runs `body` on a connection for reading without a transaction around it: each statement is one of its own.
     func withoutTransaction<Value: Sendable>(_ body: @escaping @Sendable (Database) throws -> Value) async throws -> Value {
         try await readers.run(nil, body)
@@ -66,6 +78,7 @@ final class Pool: Sendable {
         writers.close()
         readers.close()
         followers.close()
+        controls.close()
     }
 }
 
