@@ -142,6 +142,17 @@ let package = Package(
             path: "Sources/Stores/Postgres",
             swiftSettings: strict),
 
+        // From the one store to the other: the room that knows both.
+        .target(
+            name: "StoreMigration",
+            dependencies: [
+                "CLibPQ", "PostgresStore", "SQLiteStore",
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "GRDBSQLite", package: "GRDB.swift"),
+            ],
+            path: "Sources/Stores/Migration",
+            swiftSettings: strict),
+
         // What carries events between gateways and stores, where one machine is not enough.
         .systemLibrary(name: "CNATS", path: "Sources/CNATS", pkgConfig: "libnats", providers: [.apt(["libnats-dev"]), .brew(["cnats"])]),
         .target(
@@ -188,7 +199,7 @@ let package = Package(
             name: "parley",
             dependencies: [
                 "AgnostDoor", "Conversations", "Events", "Gateway", "Ingest", "Keys", "LunaryDoor", "NATSStream", "NativeDoor", "OTLPDoor",
-                "OpikDoor", "PostgresStore", "Review", "SQLiteStore", "Scrubbing", "WebSnippet",
+                "OpikDoor", "PostgresStore", "Review", "SQLiteStore", "Scrubbing", "StoreMigration", "WebSnippet",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "Configuration", package: "swift-configuration"),

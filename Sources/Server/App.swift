@@ -19,7 +19,7 @@ struct Parley: AsyncParsableCommand {
             Serve.self, DrainCommand.self, ProjectCommand.self, KeyCommand.self, IdentityCommand.self, ThreadCommand.self,
             ExportCommand.self, Tail.self,
             Doctor.self, QuarantineCommand.self, ReviewCommand.self, EraseCommand.self, AuditCommand.self,
-            BackupCommand.self, RestoreCommand.self,
+            BackupCommand.self, RestoreCommand.self, MigrateCommand.self,
         ])
 
     /// Usage mistakes end with 64 (sysexits.h, EX_USAGE) and the usage; what goes wrong later with 1 and one sentence.

@@ -15,6 +15,7 @@ import PostgresStore
 import Review
 import SQLiteStore
 import ServiceLifecycle
+import StoreMigration
 import UnixSignals
 import WebSnippet
 
@@ -69,8 +70,11 @@ struct Assembly: Sendable {
         }
     }
 
-    private static func openDatabase(at address: String, clock: WallClock, logger: Logger) async throws -> PostgresStore {
+    private static func openDatabase(at address: String, admitsUnfinished: Bool = false, clock: WallClock, logger: Logger) async throws
+        -> PostgresStore
+    {
         var configuration = PostgresStore.Configuration(connection: ConnectionString(address))
+        configuration.admitsUnfinished = admitsUnfinished
         configuration.inactiveAfterSeconds = try inactiveAfterSeconds()
         if let text = ProcessInfo.processInfo.environment["PARLEY_PARTITIONS"], !text.isEmpty {
             guard let partitions = Int(text), (1...1024).contains(partitions) else {
@@ -105,6 +109,25 @@ struct Assembly: Sendable {
         } catch let failure as SQLiteStore.FileFailure {
             throw Complaint(failure.description)
         }
+    }
+
+    /// Opens the database that a folder's data is copied to, which makes its tables where they are not there. `work` gets what carries its
+    /// search index on for a while.
+    static func withTarget<Result>(of folder: DataFolder, _ work: (_ index: (Duration) async throws -> Void) async throws -> Result)
+        async throws -> Result
+    {
+        var logger = Logger(label: "parley") { StreamLogHandler.standardError(label: $0) }
+        logger.logLevel = .error
+        let store = try await openDatabase(at: folder.database ?? "", admitsUnfinished: true, clock: .system, logger: logger)
+        defer { store.close() }
+        return try await work { try await store.index(within: $0) }
+    }
+
+    /// What copies a folder's file to the database at its address.
+    static func migration(of folder: DataFolder, comparing: Bool) throws -> Migration {
+        try Migration(
+            folder: folder.path, to: ConnectionString(folder.database ?? ""), comparing: comparing,
+            now: WallClock.system.now().microseconds)
     }
 
     /// The time after which threads are inactive in projects that do not say, from the environment: ours, or the one that Opik's

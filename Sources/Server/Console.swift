@@ -22,9 +22,12 @@ enum Console {
 
     static func note(_ text: String) { try? write(Array((text + "\n").utf8), to: STDERR_FILENO) }
 
+    /// Whether a person is looking at the progress.
+    static var isWatched: Bool { isatty(STDERR_FILENO) == 1 }
+
     /// Overwrites one line, where a person is looking; nothing in a pipe or a log.
     static func progress(_ text: String) {
-        guard isatty(STDERR_FILENO) == 1 else { return }
+        guard isWatched else { return }
         try? write(Array("\r\u{1B}[K\(text)".utf8), to: STDERR_FILENO)
     }
 

@@ -66,10 +66,33 @@ struct DataFolder: Sendable {
     var exists: Bool { FileManager.default.fileExists(atPath: path + "/parley.sqlite") }
 
     func requireData() throws {
+        try requireStay()
         guard database != nil || exists else {
             throw Complaint(
                 "There is no Parley data in \(path): name its folder with --data, or begin with `parley project create` or `parley serve`.")
         }
+    }
+
+    /// Where the data went that was here (`parley migrate`): the database's address, without users and passwords.
+    private var movedFile: String { path + "/moved.json" }
+
+    func noteMove(at time: Timestamp) throws {
+        var writer = JSONWriter()
+        writer.object {
+            $0.field("to", shownDatabase ?? "")
+            $0.field("at", time)
+        }
+        writer.endLine()
+        try write(writer.bytes, to: movedFile)
+    }
+
+    /// What was moved to a database is not written to here any more: two places would then hold a part each.
+    private func requireStay() throws {
+        guard database == nil, let data = FileManager.default.contents(atPath: movedFile) else { return }
+        let to = (try? JSONDocument.read(data) { $0["to"]?.string }) ?? "a database"
+        throw Complaint(
+            "The data of \(path) was moved to \(to.forTerminal(limit: 200)): name that with --store, or PARLEY_STORE. To work on what is left here all the same, remove \(movedFile)."
+        )
     }
 
     /// For what is about the file alone.
@@ -94,8 +117,9 @@ struct DataFolder: Sendable {
     /// A server's claim on the folder: several may work on it, but not beside a restore.
     func serve() throws -> Lease {
         try make()
+        try requireStay()
         guard let lease = try Lease(of: path, isShared: true) else {
-            throw Complaint("\(path) is being restored: start again when that is done.")
+            throw Complaint("\(path) is being restored, or moved by `parley migrate`: start again when that is done.")
         }
         return lease
     }

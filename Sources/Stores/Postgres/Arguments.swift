@@ -130,14 +130,14 @@ extension Array: Bindable where Element: Bindable {
 ///
 /// NUL is written as U+001A `0`, and U+001A itself, which nobody types, as U+001A `1`; all other texts stand as they are. It is done
 /// where arguments are bound and undone where columns are read, so that no statement or fold knows of it, and nothing is lost.
-enum StoredText {
+package enum StoredText {
     private static let escape: UInt8 = 0x1A
 
     private static func has(_ byte: UInt8, in bytes: UnsafeBufferPointer<UInt8>) -> Bool {
         bytes.baseAddress.map { memchr($0, Int32(byte), bytes.count) != nil } ?? false
     }
 
-    static func append(_ text: UnsafeBufferPointer<UInt8>, to bytes: inout [UInt8]) {
+    package static func append(_ text: UnsafeBufferPointer<UInt8>, to bytes: inout [UInt8]) {
         guard has(0, in: text) || has(escape, in: text) else { return bytes.append(contentsOf: text) }
         for byte in text {
             switch byte {
@@ -148,7 +148,7 @@ enum StoredText {
         }
     }
 
-    static func bytes(of stored: UnsafeBufferPointer<UInt8>) -> [UInt8] {
+    package static func bytes(of stored: UnsafeBufferPointer<UInt8>) -> [UInt8] {
         guard has(escape, in: stored) else { return Array(stored) }
         var bytes: [UInt8] = []
         bytes.reserveCapacity(stored.count)

@@ -22,7 +22,7 @@ public struct ConnectionString: Sendable, CustomStringConvertible, CustomDebugSt
     ]
 
     /// Keywords and values for libpq; throws without repeating what was written.
-    func parameters() throws -> [(keyword: String, value: String)] {
+    package func parameters() throws -> [(keyword: String, value: String)] {
         var problem: UnsafeMutablePointer<CChar>?
         guard let options = PQconninfoParse(text, &problem) else {
             PQfreemem(problem)

@@ -25,6 +25,9 @@ public final class PostgresStore: Sendable {
         public var maximumQuarantineItems = 100_000
         public var maximumQuarantineBytes = 256 << 20
 
+        /// Whether a database is opened that `parley migrate` has begun to fill and not finished.
+        public var admitsUnfinished = false
+
         public init(connection: ConnectionString) { self.connection = connection }
     }
 
@@ -65,6 +68,11 @@ public final class PostgresStore: Sendable {
         pool = Pool(bounds, logger: logger)
         do {
             try await Migrations.migrate(pool, partitions: min(max(configuration.partitions, 1), 1024))
+            if !configuration.admitsUnfinished, try await pool.read({ try Self.isUnfinished($0) }) {
+                throw OpenFailure(
+                    description:
+                        "The database is being filled by `parley migrate` and not whole yet: run that to its end, or use another database.")
+            }
         } catch let error as DatabaseError {
             pool.close()
             throw OpenFailure(description: Self.advice(on: error))
@@ -72,6 +80,12 @@ public final class PostgresStore: Sendable {
             pool.close()
             throw error
         }
+    }
+
+    /// Whether what is copied there from a file is not all there yet (`migration`, which only a copy makes).
+    private static func isUnfinished(_ db: Database) throws -> Bool {
+        guard try Bool.fetchOne(db, sql: "SELECT to_regclass('migration') IS NOT NULL")! else { return false }
+        return try db.fetchOne("SELECT 1 FROM migration WHERE ended IS NULL") != nil
     }
 
     private static func advice(on error: DatabaseError) -> String {

@@ -8,6 +8,12 @@ extension PostgresStore {
     /// Events that search takes on in one step.
     static let indexChunk = 512
 
+    /// Indexes what is in the log, without anything else that follows it, until all of it is or the time is over; for a copy from elsewhere.
+    public func index(within time: Duration) async throws {
+        let deadline = ContinuousClock.now + time
+        while ContinuousClock.now < deadline, let done = try await indexNext(waits: true), done > 0 {}
+    }
+
     /// Indexes the next events; answers how many there were, or `limit` where it stopped before; nil where it is another's turn.
     func indexNext(_ limit: Int = PostgresStore.indexChunk, waits: Bool = false) async throws -> Int? {
         try await derive(waits: waits) { db, end in
