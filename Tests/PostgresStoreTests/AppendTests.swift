@@ -53,11 +53,11 @@ struct AppendTests {
             #expect(try await store.reached("PARLEY", shard: 3) == StreamMark())
             _ = try await store.append([delivery(1, after: 0), delivery(2, after: 0)])
             #expect(try await store.reached("PARLEY", shard: 3) == StreamMark(sequence: 2, storedAt: 2))
-            do {
+            do throws(SinkFailure) {
                 _ = try await store.append([delivery(9, after: 7)])
                 Issue.record("it took what comes after something it lacks")
-            } catch let failure as SinkFailure {
-                #expect(failure.cause == .behind)
+            } catch {
+                #expect(error.cause == .behind)
             }
             #expect(try await store.append([delivery(2, after: 1), delivery(5, after: 2)]) == [[], [.stored]])
             #expect(try await store.reached("PARLEY", shard: 3) == StreamMark(sequence: 5, storedAt: 5))

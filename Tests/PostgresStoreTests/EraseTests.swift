@@ -122,7 +122,7 @@ struct EraseTests {
         defer { try? FileManager.default.removeItem(atPath: folder) }
         let embedded = try SQLiteStore(directory: folder, logger: Logger(label: "test"))
         try await withStore({ $0.partitions = 2 }) { shared in
-            for seed in group * 25..<group * 25 + 25 {
+            for seed in group * 12..<group * 12 + 12 {
                 var made = MadeUp(seed: UInt64(5000 + seed), isRenaming: false)
                 let project = try await embedded.createProject(named: "\(seed)", settings: .init())
                 _ = try await shared.createProject(named: "\(seed)", settings: .init())

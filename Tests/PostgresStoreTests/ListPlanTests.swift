@@ -53,11 +53,10 @@ struct ListPlanTests {
                 let plan = try await store.plan(of: statement)
                 let lines = plan.split(separator: "\n").map { String($0) }
                 for (line, next) in zip(lines, lines.dropFirst() + [""]) {
-                    if let table = line.split(separator: "Seq Scan on ").dropFirst().first?.split(separator: " ").first {
-                        #expect(!large.contains(String(table)), "\(name):\n\(plan)")
-                    }
-                    // From end to end an index is no better, but for one that has nothing else.
-                    if line.contains("Index Scan") || line.contains("Index Only Scan"), name != "next unviewed" {
+                    guard let table = Self.table(scannedIn: line), large.contains(table) else { continue }
+                    #expect(!line.contains("Seq Scan"), "\(name):\n\(plan)")
+                    // From end to end an index is no better, but where it is the order that is asked for, or has nothing else in it.
+                    if !["next unviewed", "last received"].contains(name) {
                         #expect(next.contains("Index Cond"), "\(name):\n\(plan)")
                     }
                 }
@@ -67,6 +66,12 @@ struct ListPlanTests {
             let plan = try await store.plan(of: walk)
             #expect(plan.contains("Index Only Scan Backward using thread_") && !plan.contains("Bitmap"), "\(plan)")
         }
+    }
+
+    /// The table that a line of a plan walks through: `Index Scan using run_0_pkey on run_0 r`.
+    private static func table(scannedIn line: String) -> String? {
+        guard line.contains("Seq Scan") || line.contains("Index Scan") || line.contains("Index Only Scan") else { return nil }
+        return line.components(separatedBy: " on ").dropFirst().first.flatMap { $0.split(separator: " ").first.map(String.init) }
     }
 
     /// Tables, and parts of tables, in which a walk is felt.

@@ -68,6 +68,7 @@ struct NodesTests {
             let isOver = Counter()
             let failures = Counter()
             let kills = Counter()
+            let passed = Counter()
             let acked = try await withThrowingTaskGroup(of: [String].self) { group in
                 group.addTask {
                     let killer = try TestServer.shared.get().pool()
@@ -82,7 +83,11 @@ struct NodesTests {
                                     """, arguments: [database])!
                         }
                         for _ in 0..<killed { _ = kills.next() }
-                        try await Task.sleep(for: .milliseconds(20))
+                        // Some come through between two kills, however slow the machine is.
+                        let before = passed.value
+                        repeat {
+                            try await Task.sleep(for: .milliseconds(20))
+                        } while isOver.value == 0 && passed.value == before
                     }
                     return []
                 }
@@ -97,6 +102,7 @@ struct NodesTests {
                                 do {
                                     let verdict = try await nodes[sender % 2].append([delivery])[0][0]
                                     if verdict == .stored || verdict == .duplicate { acked.append(event.id) }
+                                    _ = passed.next()
                                     break
                                 } catch {
                                     _ = failures.next()

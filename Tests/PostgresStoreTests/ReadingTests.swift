@@ -57,7 +57,7 @@ struct ReadingTests {
         return ids + ids.map { MadeUp.name(of: $0) } + (0..<30).map { "co-\($0)" }
     }()
 
-    @Test("any events are read as SQLite reads them, whichever way and however narrowed", arguments: 1...16)
+    @Test("any events are read as SQLite reads them, whichever way and however narrowed", arguments: 1...8)
     func likeSQLite(seed: Int) async throws {
         let folder = NSTemporaryDirectory() + "parley-twin-" + UUID().uuidString
         defer { try? FileManager.default.removeItem(atPath: folder) }
@@ -99,8 +99,9 @@ struct ReadingTests {
     }
 
     private func compare(_ embedded: SQLiteStore, _ shared: PostgresStore, _ project: Project) async throws {
-        for now in [Sample.time(50), Sample.time(125), Sample.time(1000)] {
-            for (name, filter) in Self.filters {
+        for (index, now) in [Sample.time(50), Sample.time(125), Sample.time(1000)].enumerated() {
+            // When it is asked changes what is active, and nothing else.
+            for (name, filter) in Self.filters where index == 0 || filter.status != nil || name == "all" {
                 let expected = try await list(embedded, project, filter, now)
                 same(try await list(shared, project, filter, now), expected, "\(name) at \(now)")
             }
@@ -167,7 +168,8 @@ struct ReadingTests {
             dump(answer, to: &text)
             return text.split(separator: "\n").map { String($0) }
         }
-        let differences = lines(found).difference(from: lines(expected)).prefix(20).map { change in
+        let difference = lines(found).difference(from: lines(expected))
+        let differences = (difference.removals.prefix(20) + difference.insertions.prefix(20)).map { change in
             switch change {
             case .insert(let line, let text, _): "+\(line): \(text)"
             case .remove(let line, let text, _): "-\(line): \(text)"
@@ -176,7 +178,7 @@ struct ReadingTests {
         Issue.record("\(name):\n\(differences.joined(separator: "\n"))", sourceLocation: place)
     }
 
-    /// The list, page by page; without numbers, which need not be the same.
+    /// The list, page by page; without numbers, which need not be the same, and what is of one time by name, since numbers part it.
     private func list(
         _ store: any Store, _ project: Project, _ filter: ThreadFilter, _ now: Timestamp, keepsNumbers: Bool = false
     ) async throws -> [ThreadSummary] {
@@ -188,8 +190,10 @@ struct ReadingTests {
             found += page.items
             cursor = page.next
         } while cursor != nil
-        if !keepsNumbers { for index in found.indices { found[index].number = 0 } }
-        return found
+        guard !keepsNumbers else { return found }
+        #expect(found.map(\.lastAt) == found.map(\.lastAt).sorted(by: >))
+        for index in found.indices { found[index].number = 0 }
+        return found.sorted { ($0.lastAt, $1.id) > ($1.lastAt, $0.id) }
     }
 
     private func conversation(_ store: any Store, _ id: String, _ project: Project, _ limit: Int) async throws -> [Conversation] {

@@ -47,7 +47,7 @@ struct UpkeepTests {
         let embedded = try SQLiteStore(directory: folder, logger: Logger(label: "test"))
         try await withNodes(1) { nodes in
             let shared = nodes[0]
-            for seed in group * 25..<group * 25 + 25 {
+            for seed in group * 12..<group * 12 + 12 {
                 var made = MadeUp(seed: UInt64(1000 + seed))
                 let project = try await embedded.createProject(named: "\(seed)", settings: .init())
                 _ = try await shared.createProject(named: "\(seed)", settings: .init())

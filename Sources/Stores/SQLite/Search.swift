@@ -43,7 +43,11 @@ extension SearchText {
             AND (instr(payload, '"question":') > 0 OR instr(payload, '"answer":') > 0) THEN payload END
         """
 
-    static func entry(_ text: String, in project: ProjectID) -> String { "\(scope(project)) \(spaced(text))" }
+    static func entry(_ text: String, in project: ProjectID) -> String {
+        let entry = "\(scope(project)) \(spaced(text))"
+        // A NUL parts words like a space does; SQLite would take it for the end of the text.
+        return entry.utf8.contains(0) ? entry.replacing("\0", with: " ") : entry
+    }
 
     /// What is found of an event; empty where nothing is.
     static func words(of row: Row) -> String {
