@@ -157,7 +157,9 @@ let package = Package(
         .systemLibrary(name: "CNATS", path: "Sources/CNATS", pkgConfig: "libnats", providers: [.apt(["libnats-dev"]), .brew(["cnats"])]),
         .target(
             name: "NATSStream",
-            dependencies: ["CNATS", "Events", .product(name: "Logging", package: "swift-log")],
+            dependencies: [
+                "CNATS", "Events", .product(name: "GRDB", package: "GRDB.swift"), .product(name: "Logging", package: "swift-log"),
+            ],
             path: "Sources/Streams/NATS",
             exclude: ["README.md"],
             swiftSettings: strict),

@@ -152,6 +152,7 @@ struct Assembly: Sendable {
     let tls: TLSIdentity?
     let traces: TraceExporter?
     let drain: Drain?
+    private let forwarding: Forwarding?
     let standings: Standings
     let clock: WallClock
     let logger: Logger
@@ -159,9 +160,11 @@ struct Assembly: Sendable {
     /// - Parameters:
     ///   - sealer: see `KeyRing`.
     ///   - stream: what carries events to the store, if anything; its place is in the configuration.
+    ///   - spool: where events wait on this machine while the stream is away, if they do.
     ///   - tls: what connections are encrypted with, if anything.
     init(
-        _ configuration: ServerConfiguration, store: any OpenStore, stream: JetStream? = nil, sealer: Sealer?, tls: TLSIdentity? = nil,
+        _ configuration: ServerConfiguration, store: any OpenStore, stream: JetStream? = nil, spool: Spool? = nil, sealer: Sealer?,
+        tls: TLSIdentity? = nil,
         clock: WallClock = .system, logger: Logger
     ) {
         self.configuration = configuration
@@ -176,9 +179,15 @@ struct Assembly: Sendable {
         var bounds = GroupCommit.Configuration()
         bounds.maximumQueuedEvents = configuration.queuedEvents
         let settings = configuration.stream?.settings ?? StreamSettings()
-        let sink = stream.map { StreamSink($0, settings: settings) }
+        let sink = stream.map { StreamSink($0, settings: settings, spool: spool) }
+        if let stream, let sink, let place = configuration.stream, spool != nil {
+            forwarding = Forwarding(stream: stream, place: place, sink: sink, logger: logger)
+        } else {
+            forwarding = nil
+        }
         drain = configuration.drains ? stream.map { Drain($0, settings: settings, into: store, logger: logger) } : nil
-        standings = Standings(store: store, keys: keys, stream: stream.flatMap { line in sink.map { (line, settings, $0) } }, drain: drain)
+        standings = Standings(
+            store: store, keys: keys, stream: stream.flatMap { line in sink.map { (line, settings, $0) } }, spool: spool, drain: drain)
         commits = GroupCommit(sink: sink ?? store, configuration: bounds, logger: logger)
         let traces = configuration.traces.map { TraceExporter($0, logger: logger) }
         self.traces = traces
@@ -202,7 +211,7 @@ struct Assembly: Sendable {
         gateway.routes(into: router)
         if configuration.takesEvents { addPages(to: router) }
 
-        let watch = ([tls, traces, drain.map(Draining.init)] as [(any Service)?]).compactMap(\.self)
+        let watch = ([tls, traces, drain.map(Draining.init), forwarding] as [(any Service)?]).compactMap(\.self)
         var group = ServiceGroupConfiguration(
             services: watch + [
                 keys, Upkeep(store: store), NameKeeper(keys: keys, schemes: Self.schemes, logger: logger),
@@ -273,6 +282,30 @@ private struct Draining: Service {
             await drain.run()
         } onGracefulShutdown: {
             drain.close()
+        }
+    }
+}
+
+/// Brings to the stream what waits on this machine. Where the servers were away at the start the stream is made once they are there.
+private struct Forwarding: Service {
+    let stream: JetStream
+    let place: StreamPlace
+    let sink: StreamSink
+    let logger: Logger
+
+    func run() async throws {
+        await cancelWhenGracefulShutdown {
+            async let forwarding: Void = sink.forward()
+            while !Task.isCancelled {
+                do {
+                    try await place.prepare(stream, logger: logger)
+                    break
+                } catch {
+                    logger.error("events wait on this machine's disk", metadata: ["why": "\(error)"])
+                    try? await Task.sleep(for: .seconds(5))
+                }
+            }
+            await forwarding
         }
     }
 }

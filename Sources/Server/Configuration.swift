@@ -19,6 +19,7 @@ import Foundation
 /// | `stream` | `--stream`, once each | `PARLEY_STREAM`, with commas | none: events go straight to the store |
 /// | `streamReplicas` | `--stream-replicas` | `PARLEY_STREAM_REPLICAS` | `1` |
 /// | `streamGigabytes` | `--stream-gigabytes` | `PARLEY_STREAM_GIGABYTES` | `10` |
+/// | `streamSpoolMegabytes` | `--stream-spool-megabytes` | `PARLEY_STREAM_SPOOL_MEGABYTES` | `0`: none |
 /// | `streamCredentials` | `--stream-credentials` | `PARLEY_STREAM_CREDENTIALS` | none |
 /// | `streamAuthorities` | `--stream-authorities` | `PARLEY_STREAM_AUTHORITIES` | the system's |
 /// | `drain` | `--drain` | `PARLEY_DRAIN` | `false` |
@@ -81,7 +82,8 @@ struct ServerConfiguration: Sendable {
     var json = false
 
     enum Key: String, CaseIterable {
-        case listen, data, store, stream, streamReplicas, streamGigabytes, streamCredentials, streamAuthorities, drain, demo, publicUrl,
+        case listen, data, store, stream, streamReplicas, streamGigabytes, streamSpoolMegabytes, streamCredentials, streamAuthorities,
+            drain, demo, publicUrl,
             tlsCertificate, tlsKey, trustedProxies, maximumConnections, connectionsPerAddress,
             heldMegabytes, queuedEvents,
             drainSeconds, logLevel, logFormat, otlpTraces, otlpTracesRatio, json
@@ -172,6 +174,12 @@ extension ServerConfiguration {
                     throw Complaint("streamGigabytes is between 1 and 1000000, not \(gigabytes).")
                 }
                 stream.maximumGigabytes = gigabytes
+            }
+            if let megabytes = try await value(.streamSpoolMegabytes, "a whole number", { try await reader.fetchInt(forKey: $0) }) {
+                guard (0...1_000_000).contains(megabytes) else {
+                    throw Complaint("streamSpoolMegabytes is between 0 and 1000000, not \(megabytes).")
+                }
+                stream.spoolMegabytes = megabytes
             }
             stream.credentials = try await value(.streamCredentials, "text") { try await reader.fetchString(forKey: $0) }
             stream.authorities = try await value(.streamAuthorities, "text") { try await reader.fetchString(forKey: $0) }

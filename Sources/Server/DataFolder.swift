@@ -59,6 +59,7 @@ struct DataFolder: Sendable {
     private var servingFile: String { path + "/serving.json" }
     static let demoName = "demo.json"
     static let sealingKeyName = "sealing.key"
+    var spoolFile: String { path + "/spool.sqlite" }
     var demoFile: String { path + "/" + Self.demoName }
     private var sealingKeyFile: String { path + "/" + Self.sealingKeyName }
 

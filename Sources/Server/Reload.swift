@@ -79,7 +79,8 @@ extension ServerConfiguration.Key {
     fileprivate var isReloadable: Bool {
         switch self {
         case .publicUrl, .queuedEvents, .logLevel: true
-        case .listen, .data, .store, .stream, .streamReplicas, .streamGigabytes, .streamCredentials, .streamAuthorities, .drain, .demo,
+        case .listen, .data, .store, .stream, .streamReplicas, .streamGigabytes, .streamSpoolMegabytes, .streamCredentials,
+            .streamAuthorities, .drain, .demo,
             .tlsCertificate, .tlsKey, .trustedProxies, .maximumConnections, .connectionsPerAddress, .heldMegabytes,
             .drainSeconds, .logFormat, .otlpTraces, .otlpTracesRatio, .json:
             false
@@ -103,6 +104,7 @@ extension ServerConfiguration {
         case .stream: stream?.shown ?? "none"
         case .streamReplicas: "\(stream?.replicas ?? 1)"
         case .streamGigabytes: "\(stream?.maximumGigabytes ?? 10)"
+        case .streamSpoolMegabytes: "\(stream?.spoolMegabytes ?? 0)"
         case .streamCredentials: stream?.credentials ?? "none"
         case .streamAuthorities: stream?.authorities ?? "none"
         case .drain: "\(drains)"

@@ -46,12 +46,15 @@ struct ServerRun {
         let store = try await Assembly.openStore(in: configuration.data, clock: clock, logger: logger)
         defer { try? store.close() }
         let stream = try configuration.stream?.connect(logger: logger)
-        if let stream { try await configuration.stream?.prepare(stream, logger: logger) }
+        let spool = configuration.takesEvents ? try configuration.stream?.openSpool(in: configuration.data) : nil
+        defer { try? spool?.close() }
+        if let stream, let place = configuration.stream, spool == nil { try await place.prepare(stream, logger: logger) }
         let demo = configuration.demo ? try await Demo.open(in: configuration.data, store: store, now: clock.now()) : nil
         let running = Running(configuration: configuration, store: store, demo: demo)
         do {
             try await Assembly(
-                configuration, store: store, stream: stream, sealer: try configuration.data.sealer(), tls: tls, clock: clock, logger: logger
+                configuration, store: store, stream: stream, spool: spool, sealer: try configuration.data.sealer(), tls: tls, clock: clock,
+                logger: logger
             ).serve(rereading: read) { port in
                 do {
                     try await onRunning(running, port)

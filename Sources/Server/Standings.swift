@@ -12,6 +12,7 @@ final class Standings: Sendable {
     private let store: any OpenStore
     private let keys: KeyRing
     private let stream: (line: JetStream, settings: StreamSettings, sink: StreamSink)?
+    private let spool: Spool?
     private let drain: Drain?
     private let state = Mutex((standing: Standing(), at: ContinuousClock.Instant?.none, looking: Task<Standing, Never>?.none))
 
@@ -19,9 +20,10 @@ final class Standings: Sendable {
     private static let patience = Duration.seconds(2)
 
     init(
-        store: any OpenStore, keys: KeyRing, stream: (line: JetStream, settings: StreamSettings, sink: StreamSink)?, drain: Drain?
+        store: any OpenStore, keys: KeyRing, stream: (line: JetStream, settings: StreamSettings, sink: StreamSink)?, spool: Spool?,
+        drain: Drain?
     ) {
-        (self.store, self.keys, self.stream, self.drain) = (store, keys, stream, drain)
+        (self.store, self.keys, self.stream, self.spool, self.drain) = (store, keys, stream, spool, drain)
     }
 
     var now: Standing {
@@ -48,6 +50,7 @@ final class Standings: Sendable {
         standing.parts.append(.init("store", isWell: await isThere, isNeeded: stream == nil, detail: await isThere ? "" : "no answer"))
         if let neighbourhood = keys.neighbourhood { add(neighbourhood, to: &standing) }
         if let stream { add(stream, lag: await lag, to: &standing) }
+        if let spool { add(spool, to: &standing) }
         if let drain { add(drain, to: &standing) }
         let made = standing
         state.withLock { $0 = (made, .now, nil) }
@@ -58,7 +61,8 @@ final class Standings: Sendable {
     {
         let isConnected = stream.line.state == .connected
         let behind = lag.map { "\($0.behind) waiting for the store" } ?? ""
-        standing.parts.append(.init("stream", isWell: isConnected, detail: isConnected ? behind : stream.line.state.rawValue))
+        standing.parts.append(
+            .init("stream", isWell: isConnected, isNeeded: spool == nil, detail: isConnected ? behind : stream.line.state.rawValue))
         let figures = stream.sink.figures
         standing.metrics += [
             .init("parley_stream_connected", .gauge, "Whether a server of the stream is connected.", isConnected ? 1 : 0),
@@ -84,6 +88,22 @@ final class Standings: Sendable {
                     "parley_stream_oldest_seconds", .gauge, "When the oldest of those came that are not in the store yet, in Unix time.",
                     Double(oldest.microseconds) / 1e6))
         }
+    }
+
+    private func add(_ spool: Spool, to standing: inout Standing) {
+        let figures = spool.figures
+        let isFull = figures.bytes >= figures.maximumBytes * 99 / 100
+        standing.parts.append(
+            .init(
+                "spool", isWell: !isFull,
+                detail: figures.messages == 0
+                    ? "" : "\(figures.messages) messages wait here for the stream\(isFull ? ", and no more fit" : "")"))
+        standing.metrics += [
+            .init("parley_spool_messages", .gauge, "Messages on this machine that wait for the stream.", Double(figures.messages)),
+            .init("parley_spool_bytes", .gauge, "What they take.", Double(figures.bytes)),
+            .init("parley_spool_bytes_limit", .gauge, "What they may take.", Double(figures.maximumBytes)),
+            .init("parley_spool_refused_messages", .gauge, "Of them, those the stream's servers will not have.", Double(figures.refused)),
+        ]
     }
 
     private func add(_ nodes: KeyRing.Neighbourhood, to standing: inout Standing) {

@@ -12,6 +12,8 @@ struct StreamPlace: Sendable, Equatable {
     var authorities: String?
     /// What the stream may take of each server's disk.
     var maximumGigabytes = 10
+    /// What may wait on this machine's disk while the servers are away; 0: nothing, and senders are told `retry`.
+    var spoolMegabytes = 0
 
     func connect(logger: Logger) throws -> JetStream {
         var configuration = JetStream.Configuration()
@@ -30,6 +32,16 @@ struct StreamPlace: Sendable, Equatable {
         settings.replicas = replicas
         settings.maximumBytes = Int64(maximumGigabytes) << 30
         return settings
+    }
+
+    /// Where messages wait while the servers are away; nil where they don't.
+    func openSpool(in folder: DataFolder) throws -> Spool? {
+        guard spoolMegabytes > 0 else { return nil }
+        do {
+            return try Spool(file: folder.spoolFile, maximumBytes: Int64(spoolMegabytes) << 20)
+        } catch {
+            throw Complaint(error.description)
+        }
     }
 
     /// Makes the stream where it is not there, and says how one that is there differs; refuses one that would lose events.

@@ -39,7 +39,9 @@ def test_the_metrics_are_those_that_are_documented(project):
     documented = set(re.findall(r"`((?:parley|process)_[a-z_]+)`", re.search(r"## Metrics\n.*?\n## ", DOCUMENT.read_text(), re.S)[0]))
     assert project.send(message(), message(), {"type": "nonsense"}) == ["stored", "stored", "quarantined"]
     found = families(requests.get(project.gateway.url + "/metrics", timeout=10).text)
-    assert set(found) == documented - {"parley_tls_certificate_ends_seconds"}
+    # Tests/Scale looks at those that are told only where there is a stream, a drain or another gateway.
+    shared = {name for name in documented if name.startswith(("parley_stream_", "parley_spool_", "parley_drain_", "parley_bus_"))}
+    assert shared and set(found) == documented - shared - {"parley_tls_certificate_ends_seconds"}
     commits = found["parley_commit_seconds"]
     classes = [value for name, labels, value in commits if name.endswith("_bucket")]
     assert classes == sorted(classes) and classes[-1] >= 1 and commits[-1][2] == classes[-1]

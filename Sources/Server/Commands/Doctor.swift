@@ -178,9 +178,13 @@ struct Doctor: AsyncParsableCommand {
             ("/healthz", "server answers", "Start it: parley serve --data \(data.folder.path); or name its address with --url."),
             ("/readyz", "server takes traffic", "It is starting, ending, or its store does not answer: see its log."),
         ] {
-            switch await Self.status(of: url + path) {
-            case .success(200): findings.append(.fine(check, url))
-            case .success(let status): findings.append(.broken(check, "\(url)\(path) answered \(status)", remedy))
+            switch await Self.answer(of: url + path) {
+            case .success((200, let text)):
+                findings.append(.fine(check, url))
+                if path == "/readyz" { findings += Self.parts(toldIn: text) }
+            case .success((let status, let text)):
+                findings.append(.broken(check, "\(url)\(path) answered \(status)", remedy))
+                if path == "/readyz" { findings += Self.parts(toldIn: text) }
             case .failure(let complaint):
                 findings.append(.broken(check, "\(url)\(path): \(complaint.description)", remedy))
                 return findings
@@ -189,13 +193,26 @@ struct Doctor: AsyncParsableCommand {
         return findings
     }
 
-    private static func status(of address: String) async -> Result<Int, Complaint> {
+    /// What stands behind the server, a line each: `stream: ok, 3 waiting for the store`.
+    private static func parts(toldIn text: String) -> [Finding] {
+        text.split(separator: "\n").compactMap { line in
+            guard let colon = line.firstIndex(of: ":") else { return nil }
+            let (name, state) = (String(line[..<colon]), line[line.index(after: colon)...].drop { $0 == " " })
+            let check = "behind the server: \(name)"
+            if state.hasPrefix("ok") { return .fine(check, String(state)) }
+            return state.contains("not needed")
+                ? .note(check, String(state), "Traffic is taken meanwhile; see its log for why it is away.")
+                : .broken(check, String(state), "See that it runs and that the server reaches it; the server's log says why it is away.")
+        }
+    }
+
+    private static func answer(of address: String) async -> Result<(Int, String), Complaint> {
         guard let url = URL(string: address), url.host != nil else { return .failure(Complaint("this is no address")) }
         var request = URLRequest(url: url)
         request.timeoutInterval = 5  // a healthy server answers in milliseconds
         do {
-            let (_, response) = try await URLSession.shared.data(for: request)
-            return .success((response as? HTTPURLResponse)?.statusCode ?? 0)
+            let (body, response) = try await URLSession.shared.data(for: request)
+            return .success(((response as? HTTPURLResponse)?.statusCode ?? 0, String(decoding: body, as: UTF8.self)))
         } catch {
             return .failure(Complaint(error.localizedDescription))
         }

@@ -11,7 +11,7 @@ struct Serve: AsyncParsableCommand {
         abstract: "Run the server.",
         discussion: """
             Every option is also an environment variable (PARLEY_LISTEN, PARLEY_TRUSTED_PROXIES, …) and a key in the file \
-            that --config names, a JSON object: listen, data, store, stream, streamReplicas, streamGigabytes, streamCredentials, streamAuthorities, drain, demo, publicUrl, tlsCertificate, tlsKey, trustedProxies, maximumConnections, \
+            that --config names, a JSON object: listen, data, store, stream, streamReplicas, streamGigabytes, streamSpoolMegabytes, streamCredentials, streamAuthorities, drain, demo, publicUrl, tlsCertificate, tlsKey, trustedProxies, maximumConnections, \
             connectionsPerAddress, heldMegabytes, queuedEvents, drainSeconds, logLevel, logFormat, otlpTraces, otlpTracesRatio, json. Flags win over the environment, that over the file. \
             SIGHUP reads the file again: logLevel, queuedEvents and publicUrl are taken over, the others take a restart; a file with a fault \
             is refused and the old settings stay. The log says what changed.

@@ -18,6 +18,11 @@ struct StreamOptions: ParsableArguments {
         help: ArgumentHelp(
             "What the stream may take of each server's disk (PARLEY_STREAM_GIGABYTES; default: 10).", valueName: "gigabytes"))
     var streamGigabytes: Int?
+    @Option(
+        help: ArgumentHelp(
+            "What may wait in the data folder while the stream's servers are away; 0: senders are told to come again (PARLEY_STREAM_SPOOL_MEGABYTES; default: 0).",
+            valueName: "megabytes"))
+    var streamSpoolMegabytes: Int?
     @Option(help: ArgumentHelp("A .creds file to sign in with (PARLEY_STREAM_CREDENTIALS).", valueName: "file"))
     var streamCredentials: String?
     @Option(
@@ -28,6 +33,7 @@ struct StreamOptions: ParsableArguments {
         flags[.stream] = servers.isEmpty ? nil : .stringArray(servers)
         flags[.streamReplicas] = streamReplicas.map { .int($0) }
         flags[.streamGigabytes] = streamGigabytes.map { .int($0) }
+        flags[.streamSpoolMegabytes] = streamSpoolMegabytes.map { .int($0) }
         flags[.streamCredentials] = streamCredentials.map { .string($0) }
         flags[.streamAuthorities] = streamAuthorities.map { .string($0) }
     }

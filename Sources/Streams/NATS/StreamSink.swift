@@ -1,4 +1,5 @@
 public import Events
+import Logging
 import Synchronization
 
 /// Publishes deliveries to the stream and answers when its servers have them.
@@ -17,6 +18,10 @@ import Synchronization
 /// **When it refuses.** Nobody acknowledges in time: `unavailable`; the stream has reached its size, or the servers their disk:
 /// `diskFull`; too much is on its way: `overloaded`. Of several deliveries some may be acknowledged and some not: events of the
 /// latter are answered `retry` one by one, and it throws only where none was acknowledged.
+///
+/// **With a spool** what the servers do not take within some seconds waits on this machine's disk instead, is `stored`, and is sent as soon
+/// as they are back (`forward`), with the IDs it had; until then nobody waits for them. The stream's order and the order of arrival then
+/// differ, which the store allows. Only a spool that is full is answered `retry`.
 public final class StreamSink: EventSink {
     public struct Configuration: Sendable {
         /// After which time without an answer a message is sent again.
@@ -43,6 +48,8 @@ public final class StreamSink: EventSink {
         public var failed = 0
         /// Events too large for any message.
         public var tooLarge = 0
+        /// Messages that went to the spool.
+        public var spooled = 0
         public var messagesInFlight = 0
         public var bytesInFlight = 0
     }
@@ -52,13 +59,19 @@ public final class StreamSink: EventSink {
     private let configuration: Configuration
     private let patience: Duration
     private let window: PublishWindow
-    private let state = Mutex((figures: Figures(), isClosed: false))
+    private let spool: Spool?
+    /// Whether the servers took nothing when they were last asked, so that what comes need not wait for them.
+    private let state = Mutex((figures: Figures(), isClosed: false, isAway: false))
 
-    public init(_ stream: JetStream, settings: StreamSettings, configuration: Configuration = Configuration()) {
+    /// - Parameter spool: where messages wait while the servers are away; without one their senders are told `retry`.
+    public init(_ stream: JetStream, settings: StreamSettings, configuration: Configuration = Configuration(), spool: Spool? = nil) {
         self.stream = stream
         self.settings = settings
         self.configuration = configuration
-        patience = min(configuration.patience, settings.duplicateWindow / 2)
+        self.spool = spool
+        // One attempt and a bit, where there is something better to do than to wait.
+        let patience = spool == nil ? configuration.patience : min(configuration.patience, configuration.acknowledgeWithin * 1.5)
+        self.patience = min(patience, settings.duplicateWindow / 2)
         window = PublishWindow(size: .init(messages: configuration.maximumMessagesInFlight, bytes: configuration.maximumBytesInFlight))
     }
 
@@ -75,9 +88,13 @@ public final class StreamSink: EventSink {
     public func append(_ deliveries: [Delivery]) async throws(SinkFailure) -> [[Verdict]] {
         if state.withLock({ $0.isClosed }) { throw SinkFailure(.draining, "the stream's sink is closed") }
         let end = ContinuousClock.now + patience
+        let goesDirect = await isDirect()
         // The servers' limit is known once one was met.
-        guard await stream.connected(within: patience), let maximumPayload = stream.maximumPayload else {
+        guard let maximumPayload = await maximumPayload(direct: goesDirect) else {
             count { $0.failed += deliveries.count }
+            throw SinkFailure(.unavailable, JetStream.Failure.disconnected("\(stream.state)").description)
+        }
+        if deliveries.isEmpty, !goesDirect, spool?.isFull ?? true {
             throw SinkFailure(.unavailable, JetStream.Failure.disconnected("\(stream.state)").description)
         }
         let codec = DeliveryCodec(
@@ -97,15 +114,20 @@ public final class StreamSink: EventSink {
                 messages.append(Message(delivery: place, subject: subject, id: "\(id)-\(part)", body: body))
                 bytes += body.count
             }
-            if messages.count - sent >= stretch.messages || bytes >= stretch.bytes {
+            if goesDirect, messages.count - sent >= stretch.messages || bytes >= stretch.bytes {
                 rounds += await begin(Array(sent..<messages.count), messages, until: end)
                 (sent, bytes) = (messages.count, 0)
             }
         }
-        rounds += await begin(Array(sent..<messages.count), messages, until: end)
+        if goesDirect { rounds += await begin(Array(sent..<messages.count), messages, until: end) }
         count { $0.tooLarge += refused.reduce(0) { $0 + $1.count } }
 
-        let failures = await finish(rounds, messages, until: end)
+        let failures: [JetStream.Failure?]
+        if goesDirect {
+            failures = await spooled(await finish(rounds, messages, until: end), messages)
+        } else {
+            failures = await spooled(messages.map { _ in .disconnected("\(stream.state)") }, messages)
+        }
         var failed: [Int: SinkFailure] = [:]
         for (message, failure) in zip(messages, failures) { if let failure { failed[message.delivery] = Self.sinkFailure(failure) } }
         count { $0.failed += failed.count }
@@ -198,6 +220,95 @@ public final class StreamSink: EventSink {
             rounds.append(round)
         }
         return rounds
+    }
+
+    // MARK: while the servers are away
+
+    /// Whether to ask the servers at all.
+    private func isDirect() async -> Bool {
+        guard spool != nil else { return await stream.connected(within: patience) }
+        return stream.state == .connected && !state.withLock { $0.isAway }
+    }
+
+    private func maximumPayload(direct: Bool) async -> Int? {
+        if let size = stream.maximumPayload { return size }
+        return direct ? nil : await spool?.maximumPayload()
+    }
+
+    /// Keeps in the spool what the servers did not take for now; what is left has failed.
+    private func spooled(_ failures: [JetStream.Failure?], _ messages: [Message]) async -> [JetStream.Failure?] {
+        guard let spool else { return failures }
+        let places = failures.indices.filter { failures[$0].map(Self.isForNow) ?? false }
+        guard !places.isEmpty else { return failures }
+        var failures = failures
+        do {
+            try await spool.put(places.map { Spool.Message(subject: messages[$0].subject, id: messages[$0].id, body: messages[$0].body) })
+            for place in places { failures[place] = nil }
+            state.withLock { state in
+                state.figures.spooled += places.count
+                state.isAway = true
+            }
+        } catch {
+            stream.logger.error("the spool did not take what the stream didn't", metadata: ["why": "\(error.description)"])
+            if error.cause == .diskFull { for place in places { failures[place] = .refused(code: Self.outOfSpace[0], error.description) } }
+        }
+        return failures
+    }
+
+    /// Whether another time may be better; a window that is full is this gateway's own, and what is closed does not open again.
+    private static func isForNow(_ failure: JetStream.Failure) -> Bool {
+        switch failure {
+        case .disconnected, .timedOut, .noResponders, .unreadable: true
+        case .refused(let code, _): !neverFits.contains(code)
+        case .closed: false
+        }
+    }
+
+    /// Brings what is in the spool to the servers as soon as they take it; until cancelled.
+    public func forward() async {
+        guard let spool else { return }
+        var pause = Duration.milliseconds(200)
+        var noted: Int?
+        while !Task.isCancelled {
+            if let size = stream.maximumPayload, size != noted {
+                await spool.note(maximumPayload: size)
+                noted = size
+            }
+            let isWaiting = spool.figures.messages > spool.figures.refused
+            if !isWaiting { state.withLock { $0.isAway = false } }
+            do {
+                if isWaiting, await stream.connected(within: .seconds(1)), try await forwardNext(from: spool) {
+                    pause = .milliseconds(200)
+                    continue
+                }
+            } catch {
+                stream.logger.error("the spool can't be read", metadata: ["why": "\(error)"])
+            }
+            pause = isWaiting ? min(pause * 2, .seconds(5)) : .milliseconds(200)
+            try? await Task.sleep(for: pause)
+        }
+    }
+
+    /// Whether the servers took anything.
+    private func forwardNext(from spool: Spool) async throws -> Bool {
+        let next = try await spool.next(256, bytes: 8 << 20)
+        let messages = next.map { Message(delivery: 0, subject: $0.message.subject, id: $0.message.id, body: $0.message.body) }
+        let end = ContinuousClock.now + configuration.acknowledgeWithin
+        let failures = await finish(await begin(Array(messages.indices), messages, until: end), messages, until: end)
+        try await spool.remove(zip(next, failures).filter { $1 == nil }.map(\.0))
+        let hopeless = zip(next, failures).filter { _, failure in
+            guard case .refused(let code, _) = failure else { return false }
+            return Self.neverFits.contains(code)
+        }
+        if !hopeless.isEmpty {
+            try await spool.setAside(hopeless.map(\.0.number), because: "\(hopeless[0].1!)")
+            stream.logger.error(
+                "the stream's servers refuse messages of the spool",
+                metadata: ["messages": "\(hopeless.count)", "why": "\(hopeless[0].1!)"])
+        }
+        let taken = failures.contains { $0 == nil }
+        if taken { state.withLock { $0.isAway = false } }
+        return taken || !hopeless.isEmpty
     }
 
     private func count(_ change: (inout Figures) -> Void) { state.withLock { change(&$0.figures) } }
