@@ -75,7 +75,7 @@ def plan(a):
     f.gateways = math.ceil(max(by_sockets, by_cores)) + 1  # one may go
     f.gateway_memory = f.cell_sockets / max(1, f.gateways - 1) * a.socket_bytes
     f.drains = 2
-    f.connections = 11 * (f.gateways + f.drains)
+    f.connections = 13 * (f.gateways + f.drains)
     f.machines = {"gateway": f.gateways, "drain": f.drains, "broker": a.replicas, "database": 1 + a.standbys}
     # Publish, copies among brokers, drain, statements, standby: as if each hop led to another zone.
     f.hops = a.stream_bytes * (1 + (a.replicas - 1) + 1) + a.store_bytes + a.wal_bytes * a.standbys
@@ -118,7 +118,7 @@ def tables(a):
         ("sockets at once", f"{number(f.sockets)}, {number(f.cell_sockets)} a cell", "events_per_day / events_per_visit × visit_seconds / 86,400 × peak"),
         ("gateways of a cell", f"{f.gateways}, {size(f.gateway_memory)} of sockets each",
          f"by sockets_per_gateway, or {number(f.gateway_cores)} cores at half their time, and one more"),
-        ("connections of a database", f"{f.connections}, and commands", "11 × (gateways + drains)"),
+        ("connections of a database", f"{f.connections}, and commands", "13 × (gateways + drains), at most"),
         ("machines of a cell", ", ".join(f"{count:g} {kind}{'s' if count > 1 else ''}" for kind, count in f.machines.items()),
          "; ".join(f"{kind}: {cores} vCPUs, {memory} GB" for kind, (cores, memory) in MACHINES.items())),
         *((f"{name}, a month", f"${number(cost)}", "") for name, cost in f.cost.items()),
