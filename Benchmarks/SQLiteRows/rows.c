@@ -1,6 +1,6 @@
 // The floor under a durable event: a C loop that inserts rows a gateway has written, and nothing else.
 //
-//   rows --source FILE --target FILE --rows TABLE [--rows TABLE] [--fold SPEC] [--transaction 256]
+//   rows --source FILE --target FILE --rows TABLE [--rows TABLE] [--fold SPEC] [--transaction 256] [--rate EVENTS-A-SECOND]
 //
 // It reads the rows of the source into memory, makes the same tables with the same indexes in a fresh file, and inserts the rows there
 // again in their order, so many events a transaction. A fold is a row that many events share; it is written once a transaction:
@@ -9,7 +9,8 @@
 //
 // is the row of `thread` whose `number` stands in the column `thread` of `event`: inserted at first, then updated in the columns named,
 // each with its own last value, or with what stands in that column of the event. The last 500 rows are committed one by one: what a
-// commit costs by itself. Durable: WAL with synchronous FULL. Prints JSON.
+// commit costs by itself. With --rate transactions are due on a schedule, and a transaction's time counts from when it was due. Durable:
+// WAL with synchronous FULL. Prints JSON.
 
 #define _GNU_SOURCE
 #include <sqlite3.h>
@@ -87,6 +88,11 @@ static double seconds(void) {
     struct timespec time;
     clock_gettime(CLOCK_MONOTONIC, &time);
     return time.tv_sec + time.tv_nsec / 1e9;
+}
+
+static void wait_for(double time) {
+    struct timespec left = {.tv_sec = (time_t)time, .tv_nsec = (long)((time - (time_t)time) * 1e9)};
+    nanosleep(&left, NULL);
 }
 
 static double cpu_seconds(void) {
@@ -280,6 +286,7 @@ int main(int count, char **arguments) {
     const char *from = NULL, *to = NULL, *names[maximum_tables];
     char *spec = NULL;
     int64_t size = 256;
+    double rate = 0;
     for (int place = 1; place + 1 < count; place += 2) {
         const char *option = arguments[place];
         char *value = arguments[place + 1];
@@ -287,10 +294,11 @@ int main(int count, char **arguments) {
         else if (!strcmp(option, "--target")) to = value;
         else if (!strcmp(option, "--fold")) spec = value;
         else if (!strcmp(option, "--transaction")) size = atoll(value);
+        else if (!strcmp(option, "--rate")) rate = atof(value);
         else if (!strcmp(option, "--rows") && table_count < maximum_tables) names[table_count++] = value;
         else stop(option, "is no option here");
     }
-    if (!from || !to || !table_count || size < 1) stop("usage", "rows --source FILE --target FILE --rows TABLE [--fold SPEC] [--transaction 256]");
+    if (!from || !to || !table_count || size < 1) stop("usage", "rows --source FILE --target FILE --rows TABLE [--fold SPEC] [--transaction 256] [--rate R]");
     if (sqlite3_open_v2(from, &source, SQLITE_OPEN_READWRITE, NULL) != SQLITE_OK) stop(from, sqlite3_errmsg(source));
     remove(to);
     if (sqlite3_open(to, &target) != SQLITE_OK) stop(to, sqlite3_errmsg(target));
@@ -307,7 +315,11 @@ int main(int count, char **arguments) {
     double *times = memory(sizeof(double) * (many / size + 2)), *commits = memory(sizeof(double) * (singles + 1));
     int64_t transactions = 0;
     double cpu = cpu_seconds(), began = seconds();
-    for (int64_t event = 0; event < many; event += size) times[transactions++] = commit(event, event + size < many ? event + size : many);
+    for (int64_t event = 0; event < many; event += size) {
+        double early = rate ? began + event / rate - seconds() : 0;
+        if (early > 0) wait_for(early);
+        times[transactions++] = (early < 0 ? -early : 0) + commit(event, event + size < many ? event + size : many);
+    }
     double took = seconds() - began;
     cpu = cpu_seconds() - cpu;
     for (int64_t number = 0; number < singles; number++) commits[number] = commit(many + number, many + number + 1);

@@ -85,7 +85,7 @@ def tables(file):
         return counts, [column[1] for column in line.execute(f"PRAGMA table_info({FOLD_TABLE})")]
 
 
-def rows(source, target):
+def rows(source, target, *options):
     """The floor under `source`'s events: the same rows once more, by a C loop."""
     counts, columns = tables(source)
     unknown = [name for name, count in counts.items()
@@ -94,7 +94,7 @@ def rows(source, target):
         raise Failed(f"the tables {unknown} grow with the events and are named neither among ROW_TABLES nor LATER_TABLES (suite/loads.py)")
     changed = ",".join(f"{name}={of}" if of else name for name, of in FOLD_COLUMNS.items() if name in columns)
     names = [part for table in ROW_TABLES for part in ("--rows", table)]
-    report = json.loads(run([ROWS, "--source", source, "--target", target, *names, "--fold", f"{FOLD_TABLE}:{FOLD_KEY}:{changed}", "--transaction", 256], 300,
-                            core=0))
+    report = json.loads(run([ROWS, "--source", source, "--target", target, *names, "--fold", f"{FOLD_TABLE}:{FOLD_KEY}:{changed}", "--transaction", 256, *options],
+                            300, core=0))
     return {"rate": report["eventsPerSecond"], "cpu": report["cpuMicrosPerEvent"], "p50": report["transactionMilliseconds"]["p50"],
             "p99": report["transactionMilliseconds"]["p99"], "commit": report["commitMilliseconds"], "events": report["events"], "level": "durable"}

@@ -114,10 +114,11 @@ class Process:
                 pass
 
 
-def run(command, seconds, core=LOAD_CORE, codes=(0,)):
+def run(command, seconds, core=LOAD_CORE, codes=(0,), env=None):
     """Runs a program to its end, bounded in time, and returns what it printed."""
     try:
-        done = subprocess.run(pinned(command, core), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=seconds)
+        done = subprocess.run(pinned(command, core), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=seconds,
+                              env=os.environ | (env or {}))
     except subprocess.TimeoutExpired:
         raise Failed(f"{os.path.basename(str(command[0]))} was not done after {seconds} s") from None
     if done.returncode not in codes:

@@ -12,6 +12,34 @@ from .rows import Measured, all_rows
 from .servers import BUILD, ROOT
 
 
+SCALE = """## Stores and streams, each beside the raw engine
+
+`scripts/bench --scale` measures one gateway on SQLite, one and two on one PostgreSQL, and one and two in front of NATS JetStream with one replica and with three, with
+two drains and a PostgreSQL behind; beside each, in the same round, the raw engine doing the same writes:
+
+- **SQLite**: the C loop of the rows above inserts the gateway's own rows once more, with their indexes and folds, 256 events a transaction, WAL with synchronous FULL.
+- **PostgreSQL**: `pgbench` inserts rows into a table like Parley's `event`, with its columns, types and indexes, as a gateway wrote them: as many a transaction as one
+  gateway commits at once under the same load, which is looked at before the rounds (`--transaction` sets it), four clients (as many connections as a gateway writes with), one
+  prepared statement. The server copies the rows from a table, so that none crosses the wire, and there is neither a fold for threads nor search: a floor that is lower than what a store must do. `fsync`, `synchronous_commit` and `full_page_writes` are on, and looked at.
+- **JetStream**: NATS's own C client publishes messages as large as a gateway's, with IDs, asynchronously, 128 at once, as many as there are batches out at a
+  gateway; a message counts as the events that a gateway's has. NATS's servers sync every two minutes, as they come (`--sync-always` has them sync each message):
+  an ack says that the servers have it.
+
+Gateways get what they get above: 64 sockets, shared among the gateways, batches of 16 events of 600 bytes, two batches out on each. *Durable* is the rate of acks then. Where
+there is a stream, *drained* is the same events over the time until the drains have them in the store, the gateways' own load within it: what drains keep up with. The p99 of acks
+is that of an open loop, in which batches (of a raw engine: transactions, messages) are due on a schedule (pgbench's is a Poisson process) and their time counts from when they were due, at half of
+each one's own rate, and with a stream at half of the lower of both; of two gateways it is the longer one. All of it is asked of the servers of one measurement, new ones each time, on one
+file system, with the load on the second core and the servers on both. After each load as many events as were acked must be in the store, none fewer and none more, and the
+stream's lag must come to 0 within `--patience`; where not, the row says so and the run fails. Ratios are medians of ratios within a round.
+"""
+
+
+def scale():
+    """How stores and streams are measured, and the figures if there are any."""
+    kept = BUILD / "scale.md"
+    return SCALE + ("\n" + kept.read_text() if kept.exists() else "")
+
+
 def machine():
     """What the figures depend on, and nothing that names the machine."""
     def field(file, name):
@@ -132,6 +160,7 @@ user and system mode, over the events that were answered so.
 
 {table(options, results)}
 
+{scale()}
 ## What bounds each row
 
 {chr(10).join(bounds) if bounds else "Nothing was measured that would tell."}
