@@ -483,7 +483,8 @@ def main():
             # Kept as it comes: a run that is broken off has its first rounds.
             options.json.parent.mkdir(parents=True, exist_ok=True)
             save(options.json, json.dumps(results, indent=1))
-            save(options.json.with_suffix(".md"), as_table(results))
+            took = f"Rounds: {number + 1}, of {options.seconds:g} s a load, into databases that are empty before each.\n\n"
+            save(options.json.with_suffix(".md"), took + as_table(results))
     print(as_table(results), end="")
     return 1 if any("failures" in round for rounds in results["groups"].values() for round in rounds) else 0
 

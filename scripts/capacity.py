@@ -30,7 +30,7 @@ ASSUMPTIONS = {
     "socket_bytes": (28_000, "bytes of a busy socket", "measured: README, Figures"),
     "sockets_per_gateway": (50_000, "sockets of one gateway", "assumed; 10,000 were measured"),
     "gateway_microseconds": (40, "µs of a core for an event", "measured with the commit into SQLite: BENCHMARKS.md"),
-    "database_events": (5000, "events/s that a database and its drains take, search included", "**assumed**: put in your own figure"),
+    "database_events": (5000, "events/s that a database and its drains take, search included", "**assumed**: a third of what two cores take of one project into an empty database (BENCHMARKS.md); put in your own figure"),
     "database_terabytes": (8, "TB of a database's disk", "assumed"),
     "disk_fill": (0.7, "of it used", "assumed; VACUUM and growth need the rest"),
     "partition_gigabytes": (100, "GB of a partition, at most", "assumed; a rebuild of its indexes stays below an hour"),

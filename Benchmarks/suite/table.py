@@ -33,11 +33,16 @@ file system, with the load on the second core and the servers on both. After eac
 stream's lag must come to 0 within `--patience`; where not, the row says so and the run fails. Ratios are medians of ratios within a round.
 """
 
+SCALE_BOUNDS = """What an append costs in PostgreSQL beyond the raw rows is two round trips, a lock of its project, looking up threads, links and IDs, and the folds; all of the load is one project's, so
+one append after another, and a second gateway adds nothing. What drains bring is bounded by the same. A gateway in front of a stream has no such
+bound: what comes in bursts waits there.
+"""
+
 
 def scale():
     """How stores and streams are measured, and the figures if there are any."""
     kept = BUILD / "scale.md"
-    return SCALE + ("\n" + kept.read_text() if kept.exists() else "")
+    return SCALE + (f"\n{kept.read_text()}\n{SCALE_BOUNDS}" if kept.exists() else "")
 
 
 def machine():
