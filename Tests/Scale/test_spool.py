@@ -1,6 +1,7 @@
 """Gateways that keep events on their own disks while the whole stream is away."""
 
 import asyncio
+import json
 
 import requests
 
@@ -53,6 +54,10 @@ def test_a_spool_that_is_full_is_told_as_retry_and_costs_no_event(cluster):
         work = asyncio.create_task(cluster.all(writers, within=150))
         # The store is there and the spool is full: no traffic is taken.
         await cluster.until_readiness(0, 503, "no more fit", within=60)
+        done = await asyncio.to_thread(cluster.gateways[0].command, "doctor", "--url", cluster.gateways[0].url, "--json", check=False)
+        told = {check["check"]: check["state"] for check in json.loads(done.stdout)["checks"] if "behind the server" in check["check"]}
+        for part, state in [("store", "fine"), ("stream", "note"), ("spool", "broken")]:
+            assert told[f"behind the server: {part}"] == state, told
         cluster.nats.start(0)
         await work
         assert cluster.book.acked == 10 + 2400

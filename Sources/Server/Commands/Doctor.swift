@@ -181,10 +181,10 @@ struct Doctor: AsyncParsableCommand {
             switch await Self.answer(of: url + path) {
             case .success((200, let text)):
                 findings.append(.fine(check, url))
-                if path == "/readyz" { findings += Self.parts(toldIn: text) }
+                if path == "/readyz" { findings += Self.parts(toldIn: text.split(separator: "\n").map(String.init)) }
             case .success((let status, let text)):
                 findings.append(.broken(check, "\(url)\(path) answered \(status)", remedy))
-                if path == "/readyz" { findings += Self.parts(toldIn: text) }
+                if path == "/readyz" { findings += Self.parts(toldIn: Self.message(ofRefusal: text)) }
             case .failure(let complaint):
                 findings.append(.broken(check, "\(url)\(path): \(complaint.description)", remedy))
                 return findings
@@ -194,8 +194,8 @@ struct Doctor: AsyncParsableCommand {
     }
 
     /// What stands behind the server, a line each: `stream: ok, 3 waiting for the store`.
-    private static func parts(toldIn text: String) -> [Finding] {
-        text.split(separator: "\n").compactMap { line in
+    private static func parts(toldIn lines: [String]) -> [Finding] {
+        lines.compactMap { line in
             guard let colon = line.firstIndex(of: ":") else { return nil }
             let (name, state) = (String(line[..<colon]), line[line.index(after: colon)...].drop { $0 == " " })
             let check = "behind the server: \(name)"
@@ -204,6 +204,14 @@ struct Doctor: AsyncParsableCommand {
                 ? .note(check, String(state), "Traffic is taken meanwhile; see its log for why it is away.")
                 : .broken(check, String(state), "See that it runs and that the server reaches it; the server's log says why it is away.")
         }
+    }
+
+    /// The same lines as a 503 has them, in the message of its refusal: `store: ok; stream: away, reconnecting.`
+    private static func message(ofRefusal text: String) -> [String] {
+        let message = try? JSONDocument.read(Array(text.utf8)) { $0["error"]?["message"]?.string }
+        guard var message = message ?? nil else { return [] }
+        if message.hasSuffix(".") { message.removeLast() }
+        return message.components(separatedBy: "; ")
     }
 
     private static func answer(of address: String) async -> Result<(Int, String), Complaint> {

@@ -259,7 +259,7 @@ public final class StreamSink: EventSink {
     private static func isForNow(_ failure: JetStream.Failure) -> Bool {
         switch failure {
         case .disconnected, .timedOut, .noResponders, .unreadable: true
-        case .refused(let code, _): !neverFits.contains(code)
+        case .refused(let code, _): !neverFits.contains(code) && code != stalled
         case .closed: false
         }
     }
