@@ -28,7 +28,7 @@ final class Counters: Sendable {
 
     func count(_ verdicts: [Verdict]) {
         var tally = Tally()
-        for verdict in verdicts { tally.count(verdict) }
+        tally.count(verdicts)
         counts.withLock { counts in
             counts.verdicts.merge(tally.verdicts, uniquingKeysWith: +)
             counts.reasons.merge(tally.reasons, uniquingKeysWith: +)

@@ -54,10 +54,8 @@ public struct Admission: Sendable {
     /// P-RCPT-2: a receipt that a run comes with must be its parent's.
     /// - Parameter holds: whether a receipt is one of that ID.
     func check(_ decision: Decision, _ holds: (_ receipt: String, _ parent: String) -> Bool) -> Decision {
-        guard case .admitted(let admitted, _) = decision, case .run(let part) = admitted.event.body, let receipt = part.receipt else {
-            return decision
-        }
-        if let parent = part.parent, holds(receipt, parent) { return decision }
+        guard case .admitted(let admitted, _) = decision, let (receipt, named) = admitted.event.receipt else { return decision }
+        if let named, holds(receipt, named) { return decision }
         let event = admitted.event
         return aside(Refusal(.invalidReceipt, field: "receipt"), id: event.id, type: event.type, payload: event.json())
     }
@@ -72,7 +70,8 @@ public struct Admission: Sendable {
         case .retry(let refusal): return .refused(.retry(refusal), nil)
         case .refused(let refusal): return aside(refusal, id: event.id, type: event.type, payload: event.json())
         }
-        if event != admitted.event { admitted.event = event }
+        // Nothing else of it is changed, and what a store keeps is written anew with it.
+        if event.user != admitted.event.user { admitted.event = event }
         return .admitted(admitted, overlooked: overlooked)
     }
 

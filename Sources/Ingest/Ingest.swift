@@ -72,7 +72,7 @@ public struct Ingest: Sendable {
         let completion = watched(completion, transport, access.lane, receivedAt: receivedAt)
         let source = access.source(over: transport)
         var overlooked = access.overlooked
-        let bytes = access.lane == .public ? parcel.items.reduce(0) { $0 + $1.size } : 0
+        let bytes = access.lane == .public ? parcel.size : 0
         switch keys.spend(parcel.items.count, bytes: bytes, by: access) {
         case .fits: break
         case .overlooked(let reason): overlooked.append(reason)
@@ -139,7 +139,7 @@ public struct Ingest: Sendable {
 
         /// What keeps an event out for now: its thread's quota, or too much that waits already.
         func delay(of item: Parcel.Item) -> KeyRing.Spending {
-            guard case .event(let event) = item else { return .fits }
+            guard pressure >= Shedding.extras || !slowed.isEmpty, case .event(let event) = item else { return .fits }
             if let refusal = Shedding.refusal(of: event, lane: lane, pressure: pressure) { return .refused(refusal) }
             return event.thread.flatMap { slowed[$0] } ?? .fits
         }
@@ -207,8 +207,8 @@ public struct Ingest: Sendable {
         var setAside: [SetAside] = []
         for reason in terms.overlooked { tally.overlooked[reason, default: 0] += parcel.items.count }
         let naming = schemes.isEmpty ? [] : keys.namingKeys(in: source.project)
-        for (position, item) in parcel.items.enumerated() {
-            switch terms.delay(of: item) {
+        for position in parcel.items.indices {
+            switch terms.delay(of: parcel.items[position]) {
             case .fits: break
             case .overlooked(let reason): tally.overlooked[reason, default: 0] += 1
             case .refused(let refusal):
@@ -217,7 +217,8 @@ public struct Ingest: Sendable {
                 continue
             }
             var decision = admission.decide(
-                item, position: position, lane: terms.lane, schema: terms.schema, sentAt: parcel.sentAt, receivedAt: receivedAt)
+                parcel.items[position], position: position, lane: terms.lane, schema: terms.schema, sentAt: parcel.sentAt,
+                receivedAt: receivedAt)
             if let attribution, !attribution.isIdle { decision = admission.attribute(decision, by: attribution) }
             decision = admission.check(decision) { receipt, parent in
                 guard let project = terms.project ?? keys.project(source.project) else { return false }
@@ -300,7 +301,7 @@ public struct Ingest: Sendable {
     private func book(_ verdicts: [Verdict], from source: Source, receivedAt: Timestamp) {
         var tally = Tally()
         tally.received = verdicts.count
-        for verdict in verdicts { tally.count(verdict) }
+        tally.count(verdicts)
         tally.add(unbooked.take(source))
         let owed = tally
         commits.submit(Delivery(source: source, receivedAt: receivedAt, events: [], tally: tally)) { [unbooked] result in

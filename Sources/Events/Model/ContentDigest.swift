@@ -88,15 +88,22 @@ public struct ContentDigest: Sendable, Hashable {
             input.add(target)
             input.add(trace)
         }
-        bytes = Array(SHA256.hash(data: input.bytes).prefix(16))
+        bytes = input.digest.withUnsafeBytes { Array($0.prefix(16)) }
     }
 }
 
 /// Fields one after the other, each with its kind and length in front, so that no two events read the same.
 private struct FieldStream {
-    var bytes: [UInt8] = []
+    private var bytes: [UInt8] = []
 
-    init() { bytes.reserveCapacity(1024) }
+    /// Room for a message as most are, and little enough that allocators have it at hand (glibc: 1032 bytes with the array's own head).
+    init() { bytes.reserveCapacity(960) }
+
+    var digest: SHA256.Digest {
+        var hash = SHA256()
+        bytes.withUnsafeBytes { hash.update(bufferPointer: $0) }
+        return hash.finalize()
+    }
 
     private mutating func add(kind: UInt8, _ content: some Collection<UInt8>) {
         bytes.append(kind)

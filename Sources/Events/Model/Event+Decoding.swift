@@ -139,7 +139,7 @@ private struct FieldReader {
 
     mutating func optional(_ name: StaticString, _ rule: Rule, path: String? = nil) throws(Refusal) -> String? {
         guard let value = take(name), !value.isNull else { return nil }
-        return try text(value, rule, path ?? "\(name)")
+        return try text(value, rule, path ?? name.description)
     }
 
     mutating func required(_ name: StaticString, _ rule: Rule) throws(Refusal) -> String {
@@ -147,15 +147,20 @@ private struct FieldReader {
         return text
     }
 
-    private func text(_ value: JSONValue, _ rule: Rule, _ path: String) throws(Refusal) -> String {
-        guard let bytes = value.utf8 else { throw Refusal(.invalidField, field: path, "\(path) must be a string.") }
+    /// - Parameter path: what is told of a fault; not made for what has none.
+    private func text(_ value: JSONValue, _ rule: Rule, _ path: @autoclosure () -> String) throws(Refusal) -> String {
+        func refusal(_ fault: String) -> Refusal {
+            let path = path()
+            return Refusal(.invalidField, field: path, "\(path) \(fault)")
+        }
+        guard let bytes = value.utf8 else { throw refusal("must be a string.") }
         let text = String(decoding: bytes, as: UTF8.self)
         if case .text(let most) = rule {
             // A string of fewer bytes has fewer characters (code points); only longer ones need counting.
             guard !bytes.isEmpty, bytes.count <= most || bytes.count <= most * 4 && text.unicodeScalars.count <= most else {
-                throw Refusal(.invalidField, field: path, "\(path) must be 1 to \(most) characters.")
+                throw refusal("must be 1 to \(most) characters.")
             }
-            guard !bytes.contains(0) else { throw Refusal(.invalidField, field: path, "\(path) must not contain NUL.") }
+            guard !bytes.contains(0) else { throw refusal("must not contain NUL.") }
         }
         return text
     }

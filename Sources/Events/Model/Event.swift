@@ -243,6 +243,12 @@ extension Event {
 }
 
 extension Event {
+    /// The receipt that a run came with, and the parent it named.
+    public var receipt: (text: String, parent: String?)? {
+        guard case .run(let part) = body, let receipt = part.receipt else { return nil }
+        return (receipt, part.parent)
+    }
+
     /// The IDs of other things that it names: its thread, its target, its parent.
     public var namedIDs: [String] {
         var ids: [String] = []

@@ -154,6 +154,14 @@ public struct Parcel: Sendable {
 
     public init(items: [Item], sentAt: Timestamp? = nil) { (self.items, self.sentAt) = (items, sentAt) }
 
+    // By index: a loop over the items would make a copy of each, with all that hangs on an event.
+
+    /// What the items are called, in order.
+    public var itemIDs: [String?] { items.indices.map { items[$0].id } }
+
+    /// What they say in bytes, about.
+    public var size: Int { items.indices.reduce(0) { $0 + items[$1].size } }
+
     public enum Item: Sendable {
         case event(Event)
         case refused(RefusedItem)

@@ -69,6 +69,13 @@ public struct Tally: Sendable, Equatable {
         if let reason = verdict.refusal?.reason { reasons[reason, default: 0] += 1 }
     }
 
+    public mutating func count(_ verdicts: [Verdict]) {
+        // Most are stored.
+        let stored = verdicts.count { $0 == .stored }
+        if stored > 0 { self.verdicts[.stored, default: 0] += stored }
+        if stored < verdicts.count { for verdict in verdicts where verdict != .stored { count(verdict) } }
+    }
+
     public mutating func add(_ other: Tally) {
         received += other.received
         verdicts.merge(other.verdicts, uniquingKeysWith: +)

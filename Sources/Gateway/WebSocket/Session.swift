@@ -268,7 +268,7 @@ public struct Session: Sendable {
             return [.book(refusal, events: 1)] + end(with: .frameTooLarge, refusal, at: now)
         }
         nextBatch += 1
-        var entry = Pending(number: number, ids: parcel.items.map(\.id), bytes: bytes, isCharged: true, verdicts: nil)
+        var entry = Pending(number: number, ids: parcel.itemIDs, bytes: bytes, isCharged: true, verdicts: nil)
         guard ledger.charge(count) else {
             // P-CREDIT-3: what was sent without credits costs none and is to be sent again.
             let refusal = Refusal(.overCredits)
