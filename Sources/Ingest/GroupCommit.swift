@@ -116,7 +116,10 @@ public final class GroupCommit: Service, Sendable {
     public func run() async throws {
         await withTaskCancellationHandler {
             await withGracefulShutdownHandler {
-                while let batch = await nextBatch() { await commit(batch) }
+                // Each switch of threads between two commits is a wait for a core, on a busy machine of milliseconds.
+                await withTaskExecutorPreference(sink.executor) {
+                    while let batch = await nextBatch() { await commit(batch) }
+                }
             } onGracefulShutdown: {
                 self.close()
             }

@@ -1,6 +1,7 @@
 import Events
 import Foundation
 import GRDB
+import GRDBSQLite
 import Logging
 import Synchronization
 import TestKit
@@ -50,6 +51,61 @@ struct BackgroundTests {
         ])
         #expect(verdicts == [[.stored]])
         #expect(try await level() == 2)
+        try end()
+    }
+
+    @Test("what checkpoints move into the file is synced", .timeLimit(.minutes(1)))
+    func syncedCheckpoints() async throws {
+        let (synced, tell) = AsyncStream.makeStream(of: Void.self)
+        let checkpoints = Task {
+            try await store.runCheckpoints { db throws(SQLiteStore.SyncFailure) in
+                try SQLiteStore.sync(db)
+                tell.yield()
+            }
+        }
+        store.appended.add(1, ordering: .relaxed)
+        var told = synced.makeAsyncIterator()
+        #expect(await told.next() != nil)
+        checkpoints.cancel()
+        try await checkpoints.value
+        try end()
+    }
+
+    @Test("little is moved at once and synced, but where the writer is at its limit")
+    func checkpointPace() {
+        var pace = CheckpointPace(store.configuration)
+        let (few, many) = (store.configuration.checkpointEvents, store.configuration.checkpointEventsAtLimit)
+        #expect(pace.due == nil)
+        pace.note(written: few - 1, commits: few)
+        #expect(pace.due == nil)
+        pace.note(written: 1, commits: 1)
+        #expect(pace.due == .synced)
+        pace.moved(.synced)
+        #expect(pace.due == nil)
+        // Hundreds of events a commit: many senders wait for each.
+        pace.note(written: many - 1, commits: many / 1000)
+        #expect(pace.due == nil)
+        pace.note(written: 1000, commits: 1)
+        #expect(pace.due == .plain)
+        pace.moved(.plain)
+        // As soon as commits are small again, what was moved is synced.
+        pace.note(written: few, commits: few)
+        #expect(pace.due == .synced)
+    }
+
+    @Test("a disk that did not keep what was moved ends the moving: the WAL keeps it all", .timeLimit(.minutes(1)))
+    func unsyncedCheckpoint() async throws {
+        let project = try await store.createProject(named: "test", settings: .init())
+        let tries = Mutex(0)
+        store.appended.add(1, ordering: .relaxed)
+        try await store.runCheckpoints { _ throws(SQLiteStore.SyncFailure) in
+            tries.withLock { $0 += 1 }
+            throw SQLiteStore.SyncFailure(code: SQLITE_IOERR)
+        }
+        #expect(tries.withLock { $0 } == 1)
+        #expect(try await store.pool.writeWithoutTransaction { try Int.fetchOne($0, sql: "PRAGMA wal_autocheckpoint") } == 0)
+        let delivery = Sample.delivery([Sample.message(Sample.id(1), thread: "t", "hello")], project: project.number)
+        #expect(try await store.append([delivery]) == [[.stored]])
         try end()
     }
 

@@ -11,11 +11,16 @@ public protocol EventSink: Sendable {
     /// A commit of no deliveries at all says whether a commit could be had: it throws as any other would.
     func append(_ deliveries: [Delivery]) async throws(SinkFailure) -> [[Verdict]]
 
+    /// Where commits run, for whoever commits one after the other to be there already; nil where it makes no difference.
+    var executor: (any TaskExecutor)? { get }
+
     /// How far a shard of a stream is committed here; nil where the sink keeps no marks. A shard nobody has brought yet is at 0.
     func reached(_ stream: String, shard: Int) async throws(SinkFailure) -> StreamMark?
 }
 
 extension EventSink {
+    public var executor: (any TaskExecutor)? { nil }
+
     public func reached(_ stream: String, shard: Int) async throws(SinkFailure) -> StreamMark? { nil }
 }
 
@@ -34,7 +39,7 @@ public struct Delivery: Sendable {
     public var position: StreamPosition?
 
     /// What it holds in bytes, about.
-    public var size: Int { events.reduce(0) { $0 + $1.size } + setAside.reduce(0) { $0 + $1.payload.bytes.count } }
+    public var size: Int { events.indices.reduce(0) { $0 + events[$1].size } + setAside.reduce(0) { $0 + $1.payload.bytes.count } }
 
     public init(source: Source, receivedAt: Timestamp, events: [AdmittedEvent], setAside: [SetAside] = [], tally: Tally) {
         self.source = source

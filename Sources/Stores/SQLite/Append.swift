@@ -6,11 +6,19 @@ import Synchronization
 extension SQLiteStore {
     /// Commits deliveries in one transaction: one fsync for all of them.
     public func append(_ deliveries: [Delivery]) async throws(SinkFailure) -> [[Verdict]] {
+        try await withTaskExecutorPreference(commits) { () async throws(SinkFailure) in try commit(deliveries) }
+    }
+
+    /// Where commits run: on a thread that may wait for the disk.
+    public var executor: (any TaskExecutor)? { commits }
+
+    private func commit(_ deliveries: [Delivery]) throws(SinkFailure) -> [[Verdict]] {
         traffic.began()
         defer { traffic.ended() }
         appended.add(deliveries.reduce(1) { $0 + $1.events.count }, ordering: .relaxed)
+        commitsMade.add(1, ordering: .relaxed)
         do {
-            return try await pool.writeWithoutTransaction { db in
+            return try pool.writeWithoutTransaction { db in
                 try self.restoreFull(db)
                 var verdicts: [[Verdict]] = []
                 var learned = NumberCache()
@@ -107,7 +115,7 @@ struct AppendTransaction {
                 verdicts.append(try setAside(aside, of: delivery, source: source, as: { .quarantined($0) }))
             }
         }
-        for verdict in verdicts { tally.count(verdict) }
+        tally.count(verdicts)
         book(tally, of: delivery)
         return verdicts
     }

@@ -13,8 +13,10 @@ public final class SQLiteStore: Sendable {
     public struct Configuration: Sendable {
         /// The writer's page cache, in KiB. SQLite's own 2 MB halves the rate of inserts once the indexes outgrow it.
         public var writerCacheKiB = 48 * 1024
-        /// Events committed before what the WAL has of them is moved into the file, beside the writer: some 10 MB.
-        public var checkpointEvents = 5000
+        /// Events committed before what the WAL has of them is moved into the file, beside the writer: some 2 MB.
+        public var checkpointEvents = 1000
+        /// The same where the writer is at its limit: fewer checkpoints move fewer pages twice.
+        public var checkpointEventsAtLimit = 5000
         /// Pages in the WAL, of 4 KiB, before the writer waits for the last of them to be moved, so that it starts over.
         public var walPages = 16384
         public var maximumReaders = 4
@@ -40,7 +42,10 @@ public final class SQLiteStore: Sendable {
     let numbers = Mutex(NumberCache())
     /// Events written since the checkpoints last looked, and other changes as one each.
     let appended = Atomic(0)
+    /// Commits of events since then.
+    let commitsMade = Atomic(0)
     let traffic = CommitTraffic()
+    let commits = CommitQueue()
     /// Whether the writer's commits may not wait for the disk: false but while `writeDerived` is at work.
     let isRelaxed = Mutex(false)
 
