@@ -120,10 +120,12 @@ let package = Package(
             path: "Sources/Doors/OTLP", exclude: ["trace.proto"], swiftSettings: strict),
 
         // Where events rest.
+        .systemLibrary(
+            name: "CSQLite", path: "Sources/CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"]), .brew(["sqlite3"])]),
         .target(
             name: "SQLiteStore",
             dependencies: [
-                "Events", "Conversations",
+                "CSQLite", "Events", "Conversations",
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "GRDB", package: "GRDB.swift"),
                 .product(name: "GRDBSQLite", package: "GRDB.swift"),

@@ -1,5 +1,6 @@
 public import Conversations
 public import Events
+import CSQLite
 import Foundation
 import GRDB
 public import Logging
@@ -53,6 +54,7 @@ public final class SQLiteStore: Sendable {
         self.configuration = configuration
         self.clock = clock
         self.logger = logger
+        _ = Self.countsNoMemory
         path = directory + "/parley.sqlite"
         do {
             try FileManager.default.createDirectory(
@@ -95,6 +97,9 @@ public final class SQLiteStore: Sendable {
             throw OpenFailure(description: Self.advice(on: error, path: path))
         }
     }
+
+    /// Nobody asks SQLite how much memory it has; set once, before the first file is opened.
+    private static let countsNoMemory = parley_sqlite_count_no_memory() == SQLITE_OK
 
     static func advice(onDamage what: String, path: String) -> String {
         "\(path) is damaged or is no Parley database (\(what)). Restore it from a backup, or move it away to start anew."
@@ -183,12 +188,24 @@ struct OwnedID: Hashable {
     var project: ProjectID
     var id: String
 
-    static func == (a: OwnedID, b: OwnedID) -> Bool { a.project == b.project && a.id.utf8.elementsEqual(b.id.utf8) }
+    static func == (a: OwnedID, b: OwnedID) -> Bool { a.project == b.project && a.id.hasSameBytes(as: b.id) }
 
     func hash(into hasher: inout Hasher) {
         hasher.combine(project)
         var id = id
         id.withUTF8 { hasher.combine(bytes: UnsafeRawBufferPointer($0)) }
+    }
+}
+
+extension String {
+    /// Whether two texts are one byte by byte. Texts that were made here lie in one piece; others are compared one byte after the other.
+    fileprivate func hasSameBytes(as other: String) -> Bool {
+        let compared = utf8.withContiguousStorageIfAvailable { a in
+            other.utf8.withContiguousStorageIfAvailable { b in
+                a.count == b.count && (a.isEmpty || memcmp(a.baseAddress!, b.baseAddress!, a.count) == 0)
+            }
+        }
+        return (compared ?? nil) ?? utf8.elementsEqual(other.utf8)
     }
 }
 
