@@ -159,7 +159,9 @@ def write(options, results):
 Written by `scripts/bench --write`. Ratios are medians of ratios within a round; in a round ours and theirs are measured one after the
 other, and the next round begins with the other one. Other figures are medians. *Accepted*: answered, whatever became of it. *Durable*: on disk, by a commit with
 fsync, when it was answered. *Readable*: found by another reader of the file, over the time until it was. CPU is the server's, in
-user and system mode, over the events that were answered so.
+user and system mode, over the events that were answered so. Rows are measured anew when
+what they measure has changed, not all on one day: neighbours make one machine two to three times as fast as on another day, so that figures
+compare within a row and not between rows.
 
 {about['processor']}, {about['cores']} cores, {about['memory']}, {about['system']}, Linux {about['kernel']}, {about['filesystem']}. {pins}
 
