@@ -22,7 +22,7 @@ extension SQLiteStore {
     ///
     /// SQLite syncs the file when the last page of the WAL is in it, and not before: under load that would be tens of megabytes in one
     /// go, and commits wait for the same disk. So little is moved at once, and each time it is `synced` (`CheckpointPace`).
-    func runCheckpoints(synced: @escaping @Sendable (Database) throws(SyncFailure) -> Void = SQLiteStore.sync) async throws {
+    func runCheckpoints(synced: @escaping @Sendable (Database) throws -> Void = SQLiteStore.sync) async throws {
         var options = GRDB.Configuration()
         options.busyMode = .timeout(1)
         let own: DatabaseQueue
@@ -55,6 +55,10 @@ extension SQLiteStore {
                 break
             } catch let failure as SyncFailure {
                 await keepWAL(failure)
+                break
+            } catch let error as DatabaseError where error.extendedResultCode == .SQLITE_IOERR_FSYNC {
+                // SQLite's own sync, with the last page of the WAL.
+                await keepWAL(SyncFailure(code: error.extendedResultCode.rawValue))
                 break
             } catch {
                 logger.warning("a checkpoint failed; trying again", metadata: ["error": "\(error)"])
