@@ -11,18 +11,21 @@ public struct TraceID: Sendable {
 
     public init?(ofMessage id: String) {
         guard id.utf8.count == 32 || id.utf8.count == 36 else { return nil }
-        // Each message comes by here, so it is done byte by byte.
-        var digits: [UInt8] = []
-        digits.reserveCapacity(32)
-        for byte in id.utf8 where byte != UInt8(ascii: "-") {
-            switch byte {
-            case UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "a")...UInt8(ascii: "f"): digits.append(byte)
-            case UInt8(ascii: "A")...UInt8(ascii: "F"): digits.append(byte | 0x20)
-            default: return nil
+        // Each message of a project with runs comes by here, so it is done byte by byte, and into the text itself.
+        let text = String(unsafeUninitializedCapacity: 36) { digits in
+            var count = 0
+            for byte in id.utf8 where byte != UInt8(ascii: "-") {
+                switch byte {
+                case UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "a")...UInt8(ascii: "f"): digits[count] = byte
+                case UInt8(ascii: "A")...UInt8(ascii: "F"): digits[count] = byte | 0x20
+                default: return 0
+                }
+                count += 1
             }
+            return count
         }
-        guard digits.count == 32 else { return nil }
-        text = String(decoding: digits, as: UTF8.self)
+        guard text.utf8.count == 32 else { return nil }
+        self.text = text
     }
 
     /// The IDs of messages that have this trace: a UUID in either case, or the digits alone.

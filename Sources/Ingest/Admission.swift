@@ -62,7 +62,7 @@ public struct Admission: Sendable {
 
     /// Says in an admitted event whose words it is. The digest stays: it is of what the sender said.
     func attribute(_ decision: Decision, by attribution: Attribution) -> Decision {
-        guard case .admitted(var admitted, var overlooked) = decision else { return decision }
+        guard case .admitted(let admitted, var overlooked) = decision else { return decision }
         var event = admitted.event
         switch attribution.attribute(&event) {
         case .fine: break
@@ -71,8 +71,7 @@ public struct Admission: Sendable {
         case .refused(let refusal): return aside(refusal, id: event.id, type: event.type, payload: event.json())
         }
         // Nothing else of it is changed, and what a store keeps is written anew with it.
-        if event.user != admitted.event.user { admitted.event = event }
-        return .admitted(admitted, overlooked: overlooked)
+        return .admitted(event.user == admitted.event.user ? admitted : admitted.saying(event), overlooked: overlooked)
     }
 
     private func aside(_ refusal: Refusal, id: String?, type: String?, payload: JSONText) -> Decision {

@@ -48,6 +48,29 @@ public final class GroupCommit: Service, Sendable {
         static func -= (a: inout Weight, b: Weight) { (a.events, a.bytes) = (a.events - b.events, a.bytes - b.bytes) }
     }
 
+    /// What is committed together.
+    private struct Batch {
+        private(set) var deliveries: [Delivery] = []
+        private var completions: [Completion?] = []
+        private(set) var weight = Weight()
+
+        mutating func add(_ waiting: Waiting) {
+            deliveries.append(waiting.delivery)
+            completions.append(waiting.completion)
+            weight += waiting.weight
+        }
+
+        /// Tells each sender, and lets go of what it sent before that: its own thread is to be the last that has it, and frees it.
+        mutating func complete(_ result: (Int) -> Result<[Verdict], SinkFailure>) {
+            deliveries = []
+            for index in completions.indices {
+                let completion = completions[index]
+                completions[index] = nil
+                completion?(result(index))
+            }
+        }
+    }
+
     private struct Queue {
         var waiting: Deque<Waiting> = []
         var weight = Weight()
@@ -118,7 +141,7 @@ public final class GroupCommit: Service, Sendable {
             await withGracefulShutdownHandler {
                 // Each switch of threads between two commits is a wait for a core, on a busy machine of milliseconds.
                 await withTaskExecutorPreference(sink.executor) {
-                    while let batch = await nextBatch() { await commit(batch) }
+                    while var batch = await nextBatch() { await commit(&batch) }
                 }
             } onGracefulShutdown: {
                 self.close()
@@ -140,7 +163,7 @@ public final class GroupCommit: Service, Sendable {
     }
 
     /// What is waiting, up to one commit's worth; nil once closed and empty.
-    private func nextBatch() async -> [Waiting]? {
+    private func nextBatch() async -> Batch? {
         while true {
             if queue.withLock({ $0.waiting.isEmpty && !$0.isClosed }) {
                 await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
@@ -156,22 +179,20 @@ public final class GroupCommit: Service, Sendable {
                 sched_yield()
             }
             let batch = queue.withLock { queue in
-                var batch: [Waiting] = []
-                var events = 0
-                while let next = queue.waiting.first {
-                    if !batch.isEmpty, events + next.weight.events > configuration.maximumEventsPerCommit { break }
-                    events += next.weight.events
-                    batch.append(queue.waiting.removeFirst())
+                var batch = Batch()
+                while let weight = queue.waiting.first?.weight {
+                    if !batch.deliveries.isEmpty, batch.weight.events + weight.events > configuration.maximumEventsPerCommit { break }
+                    batch.add(queue.waiting.removeFirst())
                 }
                 return batch
             }
-            if !batch.isEmpty { return batch }
+            if !batch.deliveries.isEmpty { return batch }
             if queue.withLock({ $0.isClosed && $0.waiting.isEmpty }) { return nil }
         }
     }
 
-    private func commit(_ batch: [Waiting]) async {
-        let weight = batch.reduce(into: Weight()) { $0 += $1.weight }
+    private func commit(_ batch: inout Batch) async {
+        let weight = batch.weight
         let began = ContinuousClock.now
         func leave(failed: Bool) {
             queue.withLock { queue in
@@ -180,15 +201,16 @@ public final class GroupCommit: Service, Sendable {
             }
         }
         do {
-            let verdicts = try await sink.append(batch.map(\.delivery))
+            let verdicts = try await sink.append(batch.deliveries)
             leave(failed: false)
             // P-ACK-2: the verdicts leave after commit.
-            for (waiting, verdicts) in zip(batch, verdicts) { waiting.completion?(.success(verdicts)) }
+            batch.complete { .success(verdicts[$0]) }
         } catch {
             leave(failed: true)
             logger.error(
-                "commit failed; senders are told to try again", metadata: ["error": "\(error.description)", "deliveries": "\(batch.count)"])
-            for waiting in batch { waiting.completion?(.failure(error)) }
+                "commit failed; senders are told to try again",
+                metadata: ["error": "\(error.description)", "deliveries": "\(batch.deliveries.count)"])
+            batch.complete { _ in .failure(error) }
         }
     }
 }

@@ -36,6 +36,8 @@ public struct Ingest: Sendable {
         public var receipts: [String?] = []
         /// When admission was done, where somebody watches.
         var admittedAt: ContinuousClock.Instant?
+        /// What was kept, for whoever reads the answer to let go of: where it was made, and not on the one thread that commits.
+        var kept: [AdmittedEvent] = []
 
         public init(verdicts: [Verdict], receipts: [String?] = []) { (self.verdicts, self.receipts) = (verdicts, receipts) }
     }
@@ -225,14 +227,16 @@ public struct Ingest: Sendable {
                 return keys.receipts?.read(receipt, for: parent, in: project) != nil
             }
             switch decision {
-            case .admitted(var event, let overlooked):
+            case .admitted(let event, let overlooked):
                 for reason in overlooked { tally.overlooked[reason, default: 0] += 1 }
-                if !naming.isEmpty {
-                    event.usesSchemeNames = parcel.usesSchemeNames
-                    event.names = names(in: event.event, whole: !parcel.usesSchemeNames, naming: naming)
+                if naming.isEmpty, !parcel.pairsShareIDs {
+                    admitted.append(event)
+                } else {
+                    let names = naming.isEmpty ? [] : names(in: event.event, whole: !parcel.usesSchemeNames, naming: naming)
+                    admitted.append(
+                        event.named(
+                            names, usesSchemeNames: !naming.isEmpty && parcel.usesSchemeNames, pairsShareIDs: parcel.pairsShareIDs))
                 }
-                event.pairsShareIDs = parcel.pairsShareIDs
-                admitted.append(event)
                 verdicts.append(nil)
             case .refused(let verdict, let aside):
                 // The sink counts what it sets aside, since only it knows whether quarantine had room.
@@ -245,14 +249,15 @@ public struct Ingest: Sendable {
         delivery.scoring = terms.scoring
         let decided = verdicts
         let owed = delivery.tally
-        let signing = parcel.wantsReceipts ? terms.project.flatMap { project in keys.receipts.map { (project, $0, admitted) } } : nil
+        let signing = parcel.wantsReceipts ? terms.project.flatMap { project in keys.receipts.map { (project, $0) } } : nil
         let admittedAt = watch.map { _ in ContinuousClock.now }
-        commits.submit(delivery) { [unbooked] result in
+        commits.submit(delivery) { [unbooked, admitted] result in
             switch result {
             case .success(let reached):
                 var answer = Answer(verdicts: Self.merge(decided, with: reached))
                 answer.admittedAt = admittedAt
-                if let (project, receipts, admitted) = signing {
+                answer.kept = admitted
+                if let (project, receipts) = signing {
                     var events = admitted.makeIterator()
                     answer.receipts = zip(decided, answer.verdicts).map { decided, verdict in
                         guard decided == nil, let event = events.next(), verdict.refusal == nil else { return nil }

@@ -7,11 +7,9 @@ extension StoreContract {
     private static func name(of id: String) -> String { "name-of-" + id }
 
     private static func admitted(_ event: Event, names: [String] = [], isNamed: Bool = false, pairs: Bool = false) -> AdmittedEvent {
-        var admitted = AdmittedEvent(event: event, at: event.at ?? Sample.time(10), digest: ContentDigest(event))
-        admitted.names = names.map { IDNames(id: $0, names: [name(of: $0)]) }
-        admitted.usesSchemeNames = isNamed
-        admitted.pairsShareIDs = pairs
-        return admitted
+        AdmittedEvent(
+            event: event, at: event.at ?? Sample.time(10), digest: ContentDigest(event),
+            names: names.map { IDNames(id: $0, names: [name(of: $0)]) }, usesSchemeNames: isNamed, pairsShareIDs: pairs)
     }
 
     private static func append(_ store: any Store, _ project: Project, _ admitted: [AdmittedEvent]) async throws -> [Verdict] {

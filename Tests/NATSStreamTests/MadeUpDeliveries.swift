@@ -121,11 +121,11 @@ extension SplitMix {
             let event = event()
             // A clock that was off may be corrected to before 1970.
             let at = Int.random(in: 0..<8, using: &self) == 0 ? Timestamp(microseconds: -5) : time()
-            var admitted = AdmittedEvent(event: event, at: at, digest: ContentDigest(event))
-            admitted.names = maybe { [IDNames(id: $0.id(), names: ["x", "y"]), IDNames(id: $0.id(), names: [])] } ?? []
-            admitted.usesSchemeNames = Bool.random(using: &self)
-            admitted.pairsShareIDs = Bool.random(using: &self)
-            delivery.events.append(admitted)
+            let names = maybe { [IDNames(id: $0.id(), names: ["x", "y"]), IDNames(id: $0.id(), names: [])] } ?? []
+            delivery.events.append(
+                AdmittedEvent(
+                    event: event, at: at, digest: ContentDigest(event), names: names, usesSchemeNames: Bool.random(using: &self),
+                    pairsShareIDs: Bool.random(using: &self)))
         }
         for _ in 0..<Int.random(in: 0...2, using: &self) {
             let refusal = Refusal(

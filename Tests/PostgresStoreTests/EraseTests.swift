@@ -83,9 +83,9 @@ struct EraseTests {
             for start in stride(from: 0, to: batch.count, by: 50) {
                 var delivery = Sample.delivery(Array(batch[start..<min(start + 50, batch.count)]), project: project.number)
                 for index in delivery.events.indices where delivery.events[index].event.idSpace != .other {
-                    delivery.events[index].names = [
-                        IDNames(id: delivery.events[index].event.id, names: ["name-of-" + delivery.events[index].event.id])
-                    ]
+                    let event = delivery.events[index]
+                    let names = IDNames(id: event.event.id, names: ["name-of-" + event.event.id])
+                    delivery.events[index] = event.named([names], usesSchemeNames: false, pairsShareIDs: false)
                 }
                 if start == 0 { delivery.setAside = [aside] }
                 let verdicts = try await store.append([delivery])

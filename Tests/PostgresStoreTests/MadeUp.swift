@@ -109,16 +109,16 @@ struct MadeUp {
         default: event = Event(id: "ev-\(serial)", thread: called(thread(), isNamed), at: at, body: .event(name: "opened"))
         }
         event.user = user()
-        var admitted = AdmittedEvent(event: event, at: at, digest: ContentDigest(event))
-        admitted.usesSchemeNames = isNamed
+        var names: [IDNames] = []
         // Whoever has the names registers them with what is sent under IDs.
         if !isNamed, chance(25), isRenaming {
-            admitted.names = ([event.thread].compactMap(\.self) + (event.idSpace == .other ? [] : [event.id])).map {
+            names = ([event.thread].compactMap(\.self) + (event.idSpace == .other ? [] : [event.id])).map {
                 IDNames(id: $0, names: [Self.name(of: $0)])
             }
         }
-        admitted.pairsShareIDs = chance(15) && isRenaming
-        return admitted
+        return AdmittedEvent(
+            event: event, at: at, digest: ContentDigest(event), names: names, usesSchemeNames: isNamed,
+            pairsShareIDs: chance(15) && isRenaming)
     }
 
     mutating func delivery(_ project: ProjectID) -> Delivery {

@@ -173,6 +173,62 @@ struct BackgroundTests {
         try end()
     }
 
+    /// What may be there before a message, and what becomes of it when the message comes.
+    private static let awaiting: [(what: [Event], kept: String, expected: String)] = [
+        ([Sample.runStart("run", parent: Sample.id(2))], "SELECT link FROM run", "2"),
+        ([Sample.feedback("vote", on: Sample.id(2), .up)], "SELECT thread IS NULL FROM vote", "0"),
+        (
+            [Event(id: "score", at: Sample.time(1), body: .score(.init(target: Sample.id(2), name: "tone", value: 1)))],
+            "SELECT thread IS NULL FROM score", "0"
+        ),
+        ([traced("run", by: Sample.id(2).filter { $0 != "-" })], "SELECT fallback FROM run", Sample.id(2)),
+        (
+            [
+                traced("run", by: String(repeating: "ab", count: 16)),
+                Event(
+                    id: "note", at: Sample.time(1), body: .trace(target: Sample.id(2), trace: String(repeating: "ab", count: 16))),
+            ], "SELECT fallback FROM run", Sample.id(2)
+        ),
+    ]
+
+    private static func traced(_ id: String, by trace: String) -> Event {
+        var part = Event.RunPart()
+        (part.kind, part.trace) = (.llm, trace)
+        return Event(id: id, at: Sample.time(1), body: .run(part))
+    }
+
+    @Test(
+        "a message finds what came before it, also where its project had nothing of the kind until then, whoever wrote it",
+        arguments: awaiting.indices, [false, true])
+    func awaited(kind: Int, isOther: Bool) async throws {
+        let project = try await store.createProject(named: "test", settings: .init())
+        let other = try SQLiteStore(directory: directory, logger: Logger(label: "other"))
+        let (what, kept, expected) = Self.awaiting[kind]
+        func append(_ events: [Event], by one: SQLiteStore) async throws {
+            let verdicts = try await one.append([Sample.delivery(events, project: project.number)])
+            #expect(verdicts == [events.map { _ in .stored }])
+        }
+        // With this the writer knows that there is nothing.
+        try await append([Sample.message(Sample.id(1), thread: "t")], by: store)
+        #expect(store.numbers.withLock { $0.awaiting[project.number] } == [])
+        try await append(what, by: isOther ? other : store)
+        try await append([Sample.message(Sample.id(2), thread: "t")], by: store)
+        #expect(try await store.pool.read { try String.fetchAll($0, sql: kept) } == [expected])
+        try other.close()
+        try end()
+    }
+
+    @Test("a message finds what came right before it, in one delivery", arguments: awaiting.indices)
+    func awaitedTogether(kind: Int) async throws {
+        let project = try await store.createProject(named: "test", settings: .init())
+        let (what, kept, expected) = Self.awaiting[kind]
+        let events = [Sample.message(Sample.id(1), thread: "t")] + what + [Sample.message(Sample.id(2), thread: "t")]
+        let verdicts = try await store.append([Sample.delivery(events, project: project.number)])
+        #expect(verdicts == [events.map { _ in .stored }])
+        #expect(try await store.pool.read { try String.fetchAll($0, sql: kept) } == [expected])
+        try end()
+    }
+
     @Test("threads whose IDs Unicode holds for the same are two, in one transaction and over several")
     func spellings() async throws {
         let project = try await store.createProject(named: "test", settings: .init())

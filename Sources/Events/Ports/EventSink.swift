@@ -108,22 +108,22 @@ public struct ScoringRule: Sendable, Equatable {
 }
 
 /// An event that passed admission.
-public struct AdmittedEvent: Sendable {
-    public var event: Event {
-        didSet { payload = event.json(.besideColumns) }
-    }
+///
+/// A class, since it goes through many hands: a copy of all that is in an event counts a dozen references, this one counts one.
+public final class AdmittedEvent: Sendable {
+    public let event: Event
     /// The event beside what a store keeps in columns, written where it was admitted: a store has one writer, and many senders.
-    public private(set) var payload: JSONText
+    public let payload: JSONText
     /// When it happened by our reckoning: the sender's time, with a clock that was off corrected.
-    public var at: Timestamp
+    public let at: Timestamp
     /// The fingerprint of its content.
-    public var digest: ContentDigest
+    public let digest: ContentDigest
     /// The other names of the IDs in it, where its project has senders who use such names.
-    public var names: [IDNames] = []
+    public let names: [IDNames]
     /// Whether its own IDs may be such names.
-    public var usesSchemeNames = false
+    public let usesSchemeNames: Bool
     /// Whether a message may share its ID with one of another role: a question and its answer.
-    public var pairsShareIDs = false
+    public let pairsShareIDs: Bool
 
     /// What it holds in bytes, about: its text, and all else it says.
     public var size: Int {
@@ -131,9 +131,29 @@ public struct AdmittedEvent: Sendable {
         return payload.bytes.count + text.utf8.count
     }
 
-    public init(event: Event, at: Timestamp, digest: ContentDigest) {
-        (self.event, self.at, self.digest) = (event, at, digest)
-        payload = event.json(.besideColumns)
+    public convenience init(
+        event: Event, at: Timestamp, digest: ContentDigest, names: [IDNames] = [], usesSchemeNames: Bool = false,
+        pairsShareIDs: Bool = false
+    ) {
+        self.init(event, event.json(.besideColumns), at, digest, names, usesSchemeNames, pairsShareIDs)
+    }
+
+    private init(
+        _ event: Event, _ payload: JSONText, _ at: Timestamp, _ digest: ContentDigest, _ names: [IDNames], _ usesSchemeNames: Bool,
+        _ pairsShareIDs: Bool
+    ) {
+        (self.event, self.payload, self.at, self.digest) = (event, payload, at, digest)
+        (self.names, self.usesSchemeNames, self.pairsShareIDs) = (names, usesSchemeNames, pairsShareIDs)
+    }
+
+    /// The same with another event, whose digest stays: it is of what the sender said.
+    public func saying(_ event: Event) -> AdmittedEvent {
+        AdmittedEvent(event: event, at: at, digest: digest, names: names, usesSchemeNames: usesSchemeNames, pairsShareIDs: pairsShareIDs)
+    }
+
+    /// The same, with what its IDs are called.
+    public func named(_ names: [IDNames], usesSchemeNames: Bool, pairsShareIDs: Bool) -> AdmittedEvent {
+        AdmittedEvent(event, payload, at, digest, names, usesSchemeNames, pairsShareIDs)
     }
 }
 

@@ -239,7 +239,7 @@ struct AppendTransaction {
             let aliases = Aliases(set)
             for ids in admitted.names { try aliases.register(ids) }
             let renamed = try admitted.event.renaming(aliases.id(of:))
-            if renamed != admitted.event { admitted.event = renamed }
+            if renamed != admitted.event { admitted = admitted.saying(renamed) }
         }
         if let verdict = try verdictOnScore(admitted, of: delivery, set) { return verdict }
         if try insert(admitted, of: delivery, source: source, set) { return .stored }
@@ -328,8 +328,9 @@ struct AppendTransaction {
             return try insert(admitted, of: delivery, source: source, set)
                 ? .stored : verdictOnRepetition(of: admitted, delivery: delivery, source: source, set)
         }
-        var other = admitted
-        other.event.id += ":\(role.rawValue)"
+        var event = admitted.event
+        event.id += ":\(role.rawValue)"
+        let other = admitted.saying(event)
         return try insert(other, of: delivery, source: source, set)
             ? .stored : verdictOnRepetition(of: other, delivery: delivery, source: source, set)
     }

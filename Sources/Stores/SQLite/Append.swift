@@ -49,14 +49,15 @@ extension SQLiteStore {
         cache.trim()
         let revision = try Int64.fetchOne(db.cachedStatement(sql: "SELECT revision FROM control")) ?? 0
         if cache.revision != revision { cache = NumberCache(revision: revision) }
-        // They move rather than are copied: where two hold them the first change copies all.
-        let threads = try cache.stamp == ChangeStamp(db) ? cache.threads : [:]
-        cache.threads = [:]
-        var transaction = AppendTransaction(db: db, configuration: configuration, numbers: cache, threads: threads)
+        if try cache.stamp != ChangeStamp(db) {
+            cache.threads = ThreadMemory()
+            cache.awaiting = [:]
+        }
+        var transaction = AppendTransaction(db: db, configuration: configuration, numbers: cache)
         let verdicts = try deliveries.map { try transaction.append($0) }
         try transaction.finish()
         var learned = transaction.numbers
-        learned.threads = transaction.threads.known
+        learned.threads = transaction.threads.memory
         learned.stamp = try ChangeStamp(db)
         return (verdicts, learned)
     }
@@ -83,13 +84,13 @@ struct AppendTransaction {
     }
 
     init(
-        db: Database, configuration: SQLiteStore.Configuration, numbers: NumberCache, threads: [OwnedID: ThreadRows.Known]
+        db: Database, configuration: SQLiteStore.Configuration, numbers: NumberCache
     ) {
         self.db = db
         self.configuration = configuration
         self.numbers = numbers
         hot = HotStatements(db)
-        self.threads = ThreadRows(db: db, hot: hot, known: threads)
+        self.threads = ThreadRows(db: db, hot: hot, memory: numbers.threads)
     }
 
     mutating func append(_ delivery: Delivery) throws -> [Verdict] {
@@ -101,11 +102,13 @@ struct AppendTransaction {
             let tombstones = try self.tombstones(of: delivery.source.project)
             for event in delivery.events {
                 // P-ERASE-1: what was erased does not come back.
-                if let refusal = try tombstones?.refusal(of: event.event) {
+                if let tombstones, let refusal = try tombstones.refusal(of: event.event) {
                     verdicts.append(.dropped(refusal))
                     continue
                 }
-                verdicts.append(try append(event, of: delivery, source: source))
+                let settled =
+                    event.usesSchemeNames || !event.names.isEmpty ? try settlingNames(of: event, in: delivery.source.project) : event
+                verdicts.append(try append(settled, of: delivery, source: source))
             }
             for aside in delivery.setAside {
                 if let tombstones, try tombstones.covers(aside.payload, id: aside.id) {
@@ -128,9 +131,7 @@ struct AppendTransaction {
     }
 
     private mutating func append(_ admitted: AdmittedEvent, of delivery: Delivery, source: Int64) throws -> Verdict {
-        var admitted = admitted
-        if admitted.usesSchemeNames || !admitted.names.isEmpty { try settleNames(of: &admitted, in: delivery.source.project) }
-        if let verdict = try verdictOnScore(admitted, of: delivery) { return verdict }
+        if delivery.scoring != nil, let verdict = try verdictOnScore(admitted, of: delivery) { return verdict }
         if try insert(admitted, of: delivery, source: source) { return .stored }
         if admitted.pairsShareIDs, case .message(let message) = admitted.event.body {
             return try appendPair(admitted, role: message.role, of: delivery, source: source)
@@ -139,7 +140,7 @@ struct AppendTransaction {
     }
 
     /// P-NAME-2: IDs are stored as they were first given, whatever else a sender calls them.
-    private mutating func settleNames(of admitted: inout AdmittedEvent, in project: ProjectID) throws {
+    private mutating func settlingNames(of admitted: AdmittedEvent, in project: ProjectID) throws -> AdmittedEvent {
         let aliases = Aliases(db: db, project: project)
         for ids in admitted.names {
             let seen = OwnedID(project: project, id: ids.id + "\0" + ids.names.joined())
@@ -148,7 +149,7 @@ struct AppendTransaction {
             numbers.named.insert(seen)
         }
         let renamed = try admitted.event.renaming(aliases.id(of:))
-        if renamed != admitted.event { admitted.event = renamed }
+        return renamed == admitted.event ? admitted : admitted.saying(renamed)
     }
 
     static let insertEvent = """
@@ -170,24 +171,32 @@ struct AppendTransaction {
             role = Event.Role.allCases.firstIndex(of: message.role)
             if case .text(let content) = message.content, !content.hasNUL { text = content }
         }
-        let payload = admitted.payload.bytes
         let insert = try hot(.insertEvent)
-        insert.bind(project.number)
-        insert.bind(event.id)
-        insert.bind(space.rawValue)
-        insert.bind(blob: space == .run ? admitted.digest.bytes : [])
-        insert.bind(event.type)
-        insert.bind(thread)
-        insert.bind(admitted.at)
-        insert.bind(delivery.receivedAt)
-        insert.bind(source)
-        insert.bind(person)
-        insert.bind(role)
-        insert.bind(blob: admitted.digest.bytes)
-        insert.bind(text)
-        insert.bind(text: payload.count > 2 ? payload : nil)
-        insert.bind(event.target)
-        guard try insert.run() > 0 else { return false }
+        let isNew = try event.id.withBytes { id in
+            try admitted.digest.bytes.withUnsafeBytes { digest in
+                try (text ?? "").withBytes { content in
+                    try admitted.payload.bytes.withUnsafeBufferPointer { payload in
+                        insert.bind(project.number)
+                        insert.bind(held: id)
+                        insert.bind(space.rawValue)
+                        insert.bind(held: space == .run ? digest : UnsafeRawBufferPointer(start: nil, count: 0))
+                        insert.bind(event.type)
+                        insert.bind(thread)
+                        insert.bind(admitted.at)
+                        insert.bind(delivery.receivedAt)
+                        insert.bind(source)
+                        insert.bind(person)
+                        insert.bind(role)
+                        insert.bind(held: digest)
+                        insert.bind(held: text == nil ? nil : content)
+                        insert.bind(held: payload.count > 2 ? payload : nil)
+                        insert.bind(event.target)
+                        return try insert.run() > 0
+                    }
+                }
+            }
+        }
+        guard isNew else { return false }
         if let slot {
             try threads.apply(event, at: admitted.at, from: delivery.source, to: slot)
         }
@@ -196,7 +205,9 @@ struct AppendTransaction {
         }
         switch event.body {
         case .message(let message):
-            try RunLinks(db: db, project: project, hot: hot).messageArrived(event.id, trace: message.trace, thread: thread)
+            try RunLinks(db: db, project: project, hot: hot).messageArrived(
+                event.id, trace: message.trace, thread: thread, awaiting: awaiting(in: project))
+            if message.trace != nil { try note(.noted, in: project) }
         case .run:
             let aliases = Aliases(db: db, project: project)
             let mayHaveNames = admitted.usesSchemeNames || !admitted.names.isEmpty
@@ -204,13 +215,33 @@ struct AppendTransaction {
             try RunLinks(db: db, project: project, hot: hot).partArrived(event.id, part, threads: &threads) {
                 mayHaveNames ? try aliases.id(of: $0) : $0
             }
-        case .feedback: try keep(Vote(event, at: admitted.at)!, thread: thread, project: project)
-        case .score: try keep(Score(event, at: admitted.at)!, project: project)
-        case .trace(let target, let trace): try RunLinks(db: db, project: project).traceNoted(trace, of: target)
+            try note([.runs, .traces], in: project)
+        case .feedback:
+            try keep(Vote(event, at: admitted.at)!, thread: thread, project: project)
+            try note(.votes, in: project)
+        case .score:
+            try keep(Score(event, at: admitted.at)!, project: project)
+            try note(.scores, in: project)
+        case .trace(let target, let trace):
+            try RunLinks(db: db, project: project).traceNoted(trace, of: target)
+            try note(.noted, in: project)
         case .comment(let comment): try keep(comment, id: event.id, at: admitted.at, project: project)
         default: break
         }
         return true
+    }
+
+    /// What messages may find in a project.
+    private mutating func awaiting(in project: ProjectID) throws -> RunLinks.Awaiting {
+        if let known = numbers.awaiting[project] { return known }
+        let found = try RunLinks(db: db, project: project, hot: hot).awaiting()
+        numbers.awaiting[project] = found
+        return found
+    }
+
+    /// There is something now that messages may find.
+    private mutating func note(_ new: RunLinks.Awaiting, in project: ProjectID) throws {
+        numbers.awaiting[project] = try awaiting(in: project).union(new)
     }
 
     /// P-NAME-3: where a dialect gives a question and its answer one ID, the question keeps it, and the other's role is added to its.
@@ -235,12 +266,14 @@ struct AppendTransaction {
             let thread = try Int64.fetchOne(
                 db.cachedStatement(sql: "SELECT thread FROM event WHERE project = ? AND id = ? AND space = 0 AND part = x''"),
                 arguments: [project.number, other])
-            try RunLinks(db: db, project: project, hot: hot).messageArrived(other, trace: nil, thread: thread)
+            try RunLinks(db: db, project: project, hot: hot).messageArrived(
+                other, trace: nil, thread: thread, awaiting: awaiting(in: project))
             return try insert(admitted, of: delivery, source: source)
                 ? .stored : verdictOnRepetition(of: admitted, delivery: delivery, source: source)
         }
-        var other = admitted
-        other.event.id += ":\(role.rawValue)"
+        var event = admitted.event
+        event.id += ":\(role.rawValue)"
+        let other = admitted.saying(event)
         return try insert(other, of: delivery, source: source)
             ? .stored : verdictOnRepetition(of: other, delivery: delivery, source: source)
     }

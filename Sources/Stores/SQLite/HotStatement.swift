@@ -12,13 +12,19 @@ import GRDBSQLite
 final class HotStatement {
     /// What each message or run runs.
     enum Name: Int, CaseIterable {
-        case insertEvent, awaited, readThread, insertThread, updateThread, judgeThread
+        case insertEvent, readThread, insertThread, updateThread, judgeThread
+        case awaiting, runAwaits, voteAwaits, scoreAwaits, noteAwaits, traceAwaits
         case readParent, childrenOfRun, insertRun, setLink, insertTrace, findMessage, messageOfTrace
 
         var sql: String {
             switch self {
             case .insertEvent: AppendTransaction.insertEvent
-            case .awaited: RunLinks.awaited
+            case .awaiting: RunLinks.awaiting
+            case .runAwaits: RunLinks.runAwaits
+            case .voteAwaits: RunLinks.voteAwaits
+            case .scoreAwaits: RunLinks.scoreAwaits
+            case .noteAwaits: RunLinks.noteAwaits
+            case .traceAwaits: RunLinks.traceAwaits
             case .readThread: ThreadRows.read
             case .insertThread: ThreadRows.insert
             case .updateThread: ThreadRows.plainUpdate
@@ -78,6 +84,29 @@ final class HotStatement {
         }
     }
 
+    /// UTF-8 that stays where it is until the statement has run: SQLite reads it there, and makes no copy.
+    ///
+    /// Every run binds all anew, so that no later one reads what is gone.
+    func bind(held bytes: UnsafeBufferPointer<UInt8>?) {
+        position += 1
+        guard let bytes else { return note(sqlite3_bind_null(pointer, position)) }
+        guard let start = bytes.baseAddress else { return note(sqlite3_bind_text64(pointer, position, "", 0, Self.copied, Self.utf8)) }
+        start.withMemoryRebound(to: CChar.self, capacity: bytes.count) {
+            note(sqlite3_bind_text64(pointer, position, $0, UInt64(bytes.count), Self.held, Self.utf8))
+        }
+    }
+
+    /// A BLOB that stays where it is until the statement has run.
+    func bind(held bytes: UnsafeRawBufferPointer) {
+        position += 1
+        // An empty one may have no address, which would be NULL.
+        if bytes.isEmpty {
+            note(sqlite3_bind_zeroblob(pointer, position, 0))
+        } else {
+            note(sqlite3_bind_blob64(pointer, position, bytes.baseAddress, UInt64(bytes.count), Self.held))
+        }
+    }
+
     /// SQLite copies them before it returns, so they need to live no longer than the call.
     private func bindText(_ bytes: UnsafeBufferPointer<UInt8>) {
         guard let start = bytes.baseAddress else { return note(sqlite3_bind_text64(pointer, position, "", 0, Self.copied, Self.utf8)) }
@@ -88,6 +117,8 @@ final class HotStatement {
 
     /// SQLITE_TRANSIENT, which is a cast in C and so has no name in Swift (SQLite, "Constants Defining Special Destructor Behavior").
     private static let copied = unsafeBitCast(-1, to: sqlite3_destructor_type.self)
+    /// SQLITE_STATIC.
+    private static let held: sqlite3_destructor_type? = nil
     private static let utf8 = UInt8(SQLITE_UTF8)
 
     private func note(_ code: Int32) {

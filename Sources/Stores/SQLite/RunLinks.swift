@@ -28,20 +28,25 @@ struct RunLinks {
             (SELECT id FROM event WHERE project = ?1 AND id = ?6 AND space = 0 AND part = x''))
         """
 
-    /// What was there before a message: bits of what asks for it. One statement, since for most messages nothing does.
-    static let awaited = """
-        SELECT EXISTS (SELECT 1 FROM run INDEXED BY run_parent WHERE project = ?1 AND parent = ?2)
-            + 2 * EXISTS (SELECT 1 FROM vote WHERE project = ?1 AND target = ?2)
-            + 4 * EXISTS (SELECT 1 FROM score WHERE project = ?1 AND target = ?2)
-            + 8 * EXISTS (SELECT 1 FROM message_trace INDEXED BY message_trace_message WHERE project = ?1 AND message = ?2)
-            + 16 * EXISTS (SELECT 1 FROM run_trace WHERE project = ?1 AND trace = ?3)
-        """
-
-    private struct Awaited: OptionSet {
+    /// What a message may find there before it, by the tables it stands in.
+    struct Awaiting: OptionSet {
         let rawValue: Int
         static let runs = Self(rawValue: 1), votes = Self(rawValue: 2), scores = Self(rawValue: 4)
-        static let noted = Self(rawValue: 8), trace = Self(rawValue: 16)
+        static let noted = Self(rawValue: 8), traces = Self(rawValue: 16)
+        static let all: Self = [.runs, .votes, .scores, .noted, .traces]
     }
+
+    /// Which of these a project has any of. Many have none: their pages tell of chats, and no backend of runs.
+    static let awaiting = """
+        SELECT EXISTS (SELECT 1 FROM run WHERE project = ?1) + 2 * EXISTS (SELECT 1 FROM vote WHERE project = ?1)
+            + 4 * EXISTS (SELECT 1 FROM score WHERE project = ?1) + 8 * EXISTS (SELECT 1 FROM message_trace WHERE project = ?1)
+            + 16 * EXISTS (SELECT 1 FROM run_trace WHERE project = ?1)
+        """
+    static let runAwaits = "SELECT 1 FROM run INDEXED BY run_parent WHERE project = ? AND parent = ?"
+    static let voteAwaits = "SELECT 1 FROM vote WHERE project = ? AND target = ?"
+    static let scoreAwaits = "SELECT 1 FROM score WHERE project = ? AND target = ?"
+    static let noteAwaits = "SELECT 1 FROM message_trace INDEXED BY message_trace_message WHERE project = ? AND message = ?"
+    static let traceAwaits = "SELECT 1 FROM run_trace WHERE project = ? AND trace = ?"
 
     let db: Database
     let project: ProjectID
@@ -52,30 +57,41 @@ struct RunLinks {
     }
 
     /// P-BIND-2: a message binds the runs that were waiting for it, and the votes on it learn their thread.
-    func messageArrived(_ id: String, trace: String?, thread: Int64?) throws {
+    /// - Parameter awaiting: what the project may have any of.
+    func messageArrived(_ id: String, trace: String?, thread: Int64?, awaiting: Awaiting = .all) throws {
         // P-BIND-6: the ID of a message doubles as a trace's, and a message may say which trace it went with.
         if let trace {
             try db.cachedStatement(sql: "INSERT INTO message_trace VALUES (?,?,?) ON CONFLICT DO NOTHING")
                 .execute(arguments: [project.number, trace.lowercased(), id])
         }
-        let own = TraceID(ofMessage: id)?.text
-        let statement = try hot(.awaited)
-        statement.bind(project.number)
-        statement.bind(id)
-        statement.bind(own)
-        let awaited = Awaited(rawValue: Int(try statement.first { $0.integer(0) ?? 0 } ?? 0))
-        if awaited.isEmpty { return }
         // A run that names its own ID was refused until a message of that ID came (P-BIND-3).
-        if awaited.contains(.runs) { try db.cachedStatement(sql: Self.bindWaiting).execute(arguments: [project.number, id]) }
-        for (kind, table) in [(Awaited.votes, "vote"), (.scores, "score")] where awaited.contains(kind) {
+        if awaiting.contains(.runs), try stands(id, by: .runAwaits) {
+            try db.cachedStatement(sql: Self.bindWaiting).execute(arguments: [project.number, id])
+        }
+        for (kind, name, table) in [(Awaiting.votes, HotStatement.Name.voteAwaits, "vote"), (.scores, .scoreAwaits, "score")]
+        where try awaiting.contains(kind) && stands(id, by: name) {
             try db.cachedStatement(sql: "UPDATE \(table) SET thread = ? WHERE project = ? AND target = ? AND thread IS NOT ?")
                 .execute(arguments: [thread, project.number, id, thread])
         }
-        if let own, awaited.contains(.trace) { try wakeRuns(of: own) }
-        guard awaited.contains(.noted) else { return }
+        if awaiting.contains(.traces), let own = TraceID(ofMessage: id)?.text, try stands(own, by: .traceAwaits) { try wakeRuns(of: own) }
+        guard try trace != nil || awaiting.contains(.noted) && stands(id, by: .noteAwaits) else { return }
         let noted = try String.fetchAll(
             db.cachedStatement(sql: "SELECT trace FROM message_trace WHERE project = ? AND message = ?"), arguments: [project.number, id])
         for trace in noted { try wakeRuns(of: trace) }
+    }
+
+    /// Which of what messages may find the project has any of.
+    func awaiting() throws -> Awaiting {
+        let statement = try hot(.awaiting)
+        statement.bind(project.number)
+        return Awaiting(rawValue: Int(try statement.first { $0.integer(0) ?? 0 } ?? 0))
+    }
+
+    private func stands(_ id: String, by name: HotStatement.Name) throws -> Bool {
+        let statement = try hot(name)
+        statement.bind(project.number)
+        statement.bind(id)
+        return try statement.first { _ in true } ?? false
     }
 
     /// P-TRACE-1: which trace a message went with was found out after it was sent.

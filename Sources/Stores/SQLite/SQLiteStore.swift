@@ -168,8 +168,10 @@ struct NumberCache {
     var people: [OwnedID: Int64] = [:]
     /// IDs whose names are registered.
     var named: Set<OwnedID> = []
+    /// What messages may find in a project, as long as `stamp` is that of the file.
+    var awaiting: [ProjectID: RunLinks.Awaiting] = [:]
     /// Threads as they stand in their rows, as long as `stamp` is that of the file.
-    var threads: [OwnedID: ThreadRows.Known] = [:]
+    var threads = ThreadMemory()
     var stamp: ChangeStamp?
 
     /// Past this many threads start anew: about 10 MB, of 20 at most.
@@ -179,7 +181,7 @@ struct NumberCache {
         if named.count > Self.maximum { named.removeAll() }
         if sources.count > Self.maximum { sources.removeAll() }
         if people.count > Self.maximum { people.removeAll() }
-        if threads.count > Self.maximumThreads { threads.removeAll() }
+        if threads.count > Self.maximumThreads { threads = ThreadMemory() }
     }
 }
 
@@ -198,8 +200,15 @@ struct OwnedID: Hashable {
 }
 
 extension String {
+    /// Its UTF-8, where it stands if that is in one piece.
+    func withBytes<Result>(_ body: (UnsafeBufferPointer<UInt8>) throws -> Result) rethrows -> Result {
+        if let result = try utf8.withContiguousStorageIfAvailable(body) { return result }
+        var copy = self
+        return try copy.withUTF8(body)
+    }
+
     /// Whether two texts are one byte by byte. Texts that were made here lie in one piece; others are compared one byte after the other.
-    fileprivate func hasSameBytes(as other: String) -> Bool {
+    func hasSameBytes(as other: String) -> Bool {
         let compared = utf8.withContiguousStorageIfAvailable { a in
             other.utf8.withContiguousStorageIfAvailable { b in
                 a.count == b.count && (a.isEmpty || memcmp(a.baseAddress!, b.baseAddress!, a.count) == 0)

@@ -2,102 +2,141 @@ import Conversations
 import Events
 import GRDB
 
-/// The threads that a transaction touches: read once, folded in memory, written once.
-struct ThreadRows {
-    private struct Entry {
+/// Threads as their rows stand, kept from one transaction to the next: at the limit reading them is a sixth of the writer's work.
+///
+/// A class, so that no commit copies them: an array that the writer and a transaction both hold would be copied with the first change.
+/// Unchecked: only the writer's queue changes it, in a transaction that took it out of its lock, and nobody else has it then.
+final class ThreadMemory: @unchecked Sendable {
+    fileprivate struct Entry {
         var name: OwnedID
         var number: Int64
         var isNew = false
         var isChanged = false
         var fold: ThreadFold
-        /// What stands in the row, where it was read in this transaction.
-        var stored: ThreadFold?
-        /// How many tags stand in their table, once that was asked.
+        /// What stands in the row of what few events change; nil where it was not read.
+        var stored: Rest?
+        /// How many tags stand in their table, once that was asked in this transaction.
         var tagCount: Int?
 
         /// Whether only what each message changes has: SQLite writes every index anew whose columns a statement names, changed or not.
         var isPlain: Bool {
             guard let stored, !fold.hasTurns, !stored.hasTurns else { return false }
-            return fold.firstAt == stored.firstAt && fold.user?.value == stored.user?.value && fold.status == stored.status
+            return fold.firstAt == stored.firstAt && fold.user?.value == stored.user && fold.status == stored.status
         }
     }
 
-    /// A thread's row, but for its tags.
-    struct Known {
-        var number: Int64
-        var fold: ThreadFold
+    /// What of a fold `ThreadRows.plainUpdate` leaves alone.
+    fileprivate struct Rest {
+        var hasTurns: Bool
+        var firstAt: Timestamp?
+        var user: String?
+        var status: ThreadFold.Latest<Event.ThreadPatch.Status>?
+
+        init(_ fold: ThreadFold) { (hasTurns, firstAt, user, status) = (fold.hasTurns, fold.firstAt, fold.user?.value, fold.status) }
     }
 
-    let db: Database
-    private let hot: HotStatements
-    /// Rows as they stand, from earlier transactions too: at the limit reading them is a sixth of the writer's work.
-    private(set) var known: [OwnedID: Known]
-    private var entries: [Entry] = []
     /// Where in `entries` a thread is, by its name and by its number.
-    private var slots: [OwnedID: Int] = [:]
-    private var slotsByNumber: [Int64: Int] = [:]
-    private var nextNumber: Int64?
+    fileprivate var slots: [OwnedID: Int] = [:]
+    fileprivate var slotsByNumber: [Int64: Int] = [:]
+    fileprivate var entries: [Entry] = []
 
-    init(db: Database, hot: HotStatements? = nil, known: [OwnedID: Known] = [:]) {
-        self.db = db
-        self.hot = hot ?? HotStatements(db)
-        self.known = known
-    }
+    /// How many there are, those forgotten among them.
+    var count: Int { entries.count }
+    var isEmpty: Bool { slots.isEmpty }
 
-    /// The place of a thread, which holds until `flush`; a new one gets its number now. A thread that nothing is stored in is not
-    /// written.
-    mutating func slot(of id: String, in project: ProjectID) throws -> Int {
-        let name = OwnedID(project: project, id: id)
-        if let slot = slots[name] { return slot }
-        if let row = known[name] { return add(Entry(name: name, number: row.number, fold: row.fold, stored: row.fold)) }
-        let read = try hot(.readThread)
-        read.bind(project.number)
-        read.bind(id)
-        if let (number, fold) = try read.first({ ($0.integer(ThreadFold.numberColumn) ?? 0, ThreadFold($0)) }) {
-            keep(fold, of: name, number)
-            return add(Entry(name: name, number: number, fold: fold, stored: fold))
-        }
-        // Nobody else writes during a transaction, so the next number is ours.
-        let number = try nextNumber ?? (Int64.fetchOne(db, sql: "SELECT max(number) FROM thread") ?? 0) + 1
-        nextNumber = number + 1
-        return add(Entry(name: name, number: number, isNew: true, fold: ThreadFold()))
-    }
-
-    private mutating func add(_ entry: Entry) -> Int {
+    fileprivate func add(_ entry: Entry) -> Int {
         slots[entry.name] = entries.count
         slotsByNumber[entry.number] = entries.count
         entries.append(entry)
         return entries.count - 1
     }
 
-    func number(at slot: Int) -> Int64 { entries[slot].number }
+    /// Its place stays, empty.
+    fileprivate func forget(_ slot: Int) {
+        slots[entries[slot].name] = nil
+        slotsByNumber[entries[slot].number] = nil
+        entries[slot].fold = ThreadFold()
+    }
+}
 
-    func knownNumber(of id: String, in project: ProjectID) -> Int64? {
-        slots[OwnedID(project: project, id: id)].map { entries[$0].number }
+/// The threads that a transaction touches: read once, folded in memory, written once.
+struct ThreadRows {
+    private typealias Entry = ThreadMemory.Entry
+
+    let db: Database
+    private let hot: HotStatements
+    private(set) var memory: ThreadMemory
+    /// Those to be written, in the order of their first change; and those that have no row yet, and get none while nothing is stored in them.
+    private var changed: [Int] = []
+    private var new: [Int] = []
+    /// The one asked for last: events of a thread mostly come one after the other.
+    private var latest: Int?
+    private var nextNumber: Int64?
+
+    init(db: Database, hot: HotStatements? = nil, memory: ThreadMemory = ThreadMemory()) {
+        self.db = db
+        self.hot = hot ?? HotStatements(db)
+        self.memory = memory
     }
 
-    func knownName(of number: Int64) -> String? { slotsByNumber[number].map { entries[$0].name.id } }
+    /// The place of a thread, which holds until `flush`; a new one gets its number now. A thread that nothing is stored in is not
+    /// written.
+    mutating func slot(of id: String, in project: ProjectID) throws -> Int {
+        if let latest, memory.entries[latest].name.project == project, memory.entries[latest].name.id.hasSameBytes(as: id) { return latest }
+        let slot = try find(OwnedID(project: project, id: id))
+        latest = slot
+        return slot
+    }
+
+    private mutating func find(_ name: OwnedID) throws -> Int {
+        if let slot = memory.slots[name] { return slot }
+        let read = try hot(.readThread)
+        read.bind(name.project.number)
+        read.bind(name.id)
+        if let (number, fold) = try read.first({ ($0.integer(ThreadFold.numberColumn) ?? 0, ThreadFold($0)) }) {
+            return memory.add(Entry(name: name, number: number, fold: fold, stored: .init(fold)))
+        }
+        // Nobody else writes during a transaction, so the next number is ours.
+        let number = try nextNumber ?? (Int64.fetchOne(db, sql: "SELECT max(number) FROM thread") ?? 0) + 1
+        nextNumber = number + 1
+        new.append(memory.count)
+        return memory.add(Entry(name: name, number: number, isNew: true, fold: ThreadFold()))
+    }
+
+    private mutating func note(changed slot: Int) {
+        guard !memory.entries[slot].isChanged else { return }
+        memory.entries[slot].isChanged = true
+        changed.append(slot)
+    }
+
+    func number(at slot: Int) -> Int64 { memory.entries[slot].number }
+
+    func knownNumber(of id: String, in project: ProjectID) -> Int64? {
+        memory.slots[OwnedID(project: project, id: id)].map { memory.entries[$0].number }
+    }
+
+    func knownName(of number: Int64) -> String? { memory.slotsByNumber[number].map { memory.entries[$0].name.id } }
 
     mutating func apply(_ event: Event, at: Timestamp, from source: Source, to slot: Int) throws {
         let isTagging = try source.lane == .secret || !event.hasTags || mayTag(slot)
-        entries[slot].fold.apply(event, at: at, from: source.provenance(of: event.user), isTagging: isTagging)
-        entries[slot].isChanged = true
+        memory.entries[slot].fold.apply(event, at: at, from: source.provenance(of: event.user), isTagging: isTagging)
+        note(changed: slot)
     }
 
     private mutating func mayTag(_ slot: Int) throws -> Bool {
-        if entries[slot].tagCount == nil {
+        if memory.entries[slot].tagCount == nil {
             let sql = "SELECT count(*) FROM thread_tag INDEXED BY thread_tag_thread WHERE project = ? AND thread = ?"
-            let arguments: StatementArguments = [entries[slot].name.project.number, entries[slot].number]
-            entries[slot].tagCount =
-                entries[slot].isNew ? 0 : try Int.fetchOne(db.cachedStatement(sql: sql), arguments: arguments) ?? 0
+            let arguments: StatementArguments = [memory.entries[slot].name.project.number, memory.entries[slot].number]
+            memory.entries[slot].tagCount =
+                memory.entries[slot].isNew ? 0 : try Int.fetchOne(db.cachedStatement(sql: sql), arguments: arguments) ?? 0
         }
-        return entries[slot].tagCount! + entries[slot].fold.tags.count < ThreadFold.mostTags
+        return memory.entries[slot].tagCount! + memory.entries[slot].fold.tags.count < ThreadFold.mostTags
     }
 
     mutating func applyTurn(at: Timestamp, roles: [Event.Role], to number: Int64) throws {
-        guard let slot = try slotsByNumber[number] ?? slot(ofStored: number) else { return }
-        entries[slot].fold.applyTurn(at: at, roles: roles)
-        entries[slot].isChanged = true
+        guard let slot = try memory.slotsByNumber[number] ?? slot(ofStored: number) else { return }
+        memory.entries[slot].fold.applyTurn(at: at, roles: roles)
+        note(changed: slot)
     }
 
     private mutating func slot(ofStored number: Int64) throws -> Int? {
@@ -105,7 +144,7 @@ struct ThreadRows {
             db.cachedStatement(sql: "SELECT \(ThreadFold.columns), project FROM thread WHERE number = ?"), arguments: [number])
         guard let row else { return nil }
         let name = OwnedID(project: ProjectID(row[ThreadFold.columnCount]), id: row[ThreadFold.idColumn])
-        return add(Entry(name: name, number: number, fold: ThreadFold(row)))
+        return memory.add(Entry(name: name, number: number, fold: ThreadFold(row)))
     }
 
     /// Two threads turn out to be one: the other's fold is added, and its row goes.
@@ -118,7 +157,7 @@ struct ThreadRows {
         var fold = ThreadFold(row)
         fold.merge(ThreadFold(gone))
         let name = OwnedID(project: ProjectID(row[ThreadFold.columnCount]), id: row[ThreadFold.idColumn])
-        _ = add(Entry(name: name, number: number, isChanged: true, fold: fold))
+        note(changed: memory.add(Entry(name: name, number: number, fold: fold)))
         try db.execute(sql: "DELETE FROM thread WHERE number = ?", arguments: [other])
         try flush()
     }
@@ -126,10 +165,8 @@ struct ThreadRows {
     /// Writes what has changed and forgets it, before rows are changed beside the folds.
     mutating func flush() throws {
         try write()
-        known = [:]
-        entries = []
-        slots = [:]
-        slotsByNumber = [:]
+        memory = ThreadMemory()
+        latest = nil
         nextNumber = nil
     }
 
@@ -137,33 +174,37 @@ struct ThreadRows {
     static func rewrite(_ fold: ThreadFold, number: Int64, id: String, project: ProjectID, db: Database) throws {
         try db.execute(sql: "DELETE FROM thread_tag WHERE project = ? AND thread = ?", arguments: [project.number, number])
         var rows = ThreadRows(db: db)
-        _ = rows.add(Entry(name: OwnedID(project: project, id: id), number: number, isChanged: true, fold: fold))
+        rows.note(changed: rows.memory.add(Entry(name: OwnedID(project: project, id: id), number: number, fold: fold)))
         try rows.write()
     }
 
+    /// Writes what has changed; a slot that was asked for holds no longer.
     mutating func write() throws {
-        for entry in entries where entry.isChanged {
-            if entry.isPlain {
-                try writePlain(entry)
-            } else if entry.isNew {
-                try insert(entry)
+        for slot in changed {
+            let isPlain = memory.entries[slot].isPlain
+            if isPlain {
+                try writePlain(slot)
+            } else if memory.entries[slot].isNew {
+                try insert(memory.entries[slot])
             } else {
-                try update(entry)
+                try update(memory.entries[slot])
             }
-            if !entry.fold.tags.isEmpty { try writeTags(of: entry, in: entry.name.project) }
-            keep(entry.fold, of: entry.name, entry.number)
+            if !memory.entries[slot].fold.tags.isEmpty {
+                try writeTags(of: memory.entries[slot])
+                memory.entries[slot].fold.tags = [:]
+            }
+            memory.entries[slot].tagCount = nil
+            memory.entries[slot].isNew = false
+            memory.entries[slot].isChanged = false
+            if !isPlain { memory.entries[slot].stored = .init(memory.entries[slot].fold) }
+            // What is kept is bounded in bytes that way.
+            if let metadata = memory.entries[slot].fold.metadata, metadata.value.bytes.count > Self.mostMetadata { memory.forget(slot) }
         }
-    }
-
-    /// Keeps a row as it stands, but one with much in it: what is kept is bounded in bytes that way.
-    private mutating func keep(_ fold: ThreadFold, of name: OwnedID, _ number: Int64) {
-        guard (fold.metadata?.value.bytes.count ?? 0) <= Self.mostMetadata else {
-            known[name] = nil
-            return
-        }
-        var fold = fold
-        fold.tags = [:]
-        known[name] = Known(number: number, fold: fold)
+        for slot in new where memory.entries[slot].isNew { memory.forget(slot) }
+        changed = []
+        new = []
+        latest = nil
+        nextNumber = nil
     }
 
     private static let mostMetadata = 512
@@ -177,20 +218,19 @@ struct ThreadRows {
         WHERE number = ?
         """
 
-    private func writePlain(_ entry: Entry) throws {
-        let fold = entry.fold
+    private func writePlain(_ slot: Int) throws {
         let update = try hot(.updateThread)
-        update.bind(fold.messageCount)
-        update.bind(fold.roles)
-        update.bind(fold.lastAt ?? fold.firstAt!)
-        update.bind(fold.firstMessage)
-        update.bind(fold.lastMessage)
-        update.bind(fold.lastAt)
-        update.bind(text: fold.metadata?.value.bytes)
-        update.bind(fold.metadata?.place)
-        update.bind(fold.user?.place)
-        update.bind(fold.provenances)
-        update.bind(entry.number)
+        update.bind(memory.entries[slot].fold.messageCount)
+        update.bind(memory.entries[slot].fold.roles)
+        update.bind(memory.entries[slot].fold.lastAt ?? memory.entries[slot].fold.firstAt!)
+        update.bind(memory.entries[slot].fold.firstMessage)
+        update.bind(memory.entries[slot].fold.lastMessage)
+        update.bind(memory.entries[slot].fold.lastAt)
+        update.bind(text: memory.entries[slot].fold.metadata?.value.bytes)
+        update.bind(memory.entries[slot].fold.metadata?.place)
+        update.bind(memory.entries[slot].fold.user?.place)
+        update.bind(memory.entries[slot].fold.provenances)
+        update.bind(memory.entries[slot].number)
         try update.run()
     }
 
@@ -247,7 +287,7 @@ struct ThreadRows {
         try statement.run()
     }
 
-    private func writeTags(of entry: Entry, in project: ProjectID) throws {
+    private func writeTags(of entry: Entry) throws {
         for (tag, latest) in entry.fold.tags {
             try db.cachedStatement(
                 sql: """
@@ -255,7 +295,7 @@ struct ThreadRows {
                     SET at = excluded.at, event = excluded.event, off = excluded.off WHERE (excluded.at, excluded.event) > (at, event)
                     """
             ).execute(arguments: [
-                project.number, tag, entry.number, latest.place.at.microseconds, latest.place.id, !latest.value,
+                entry.name.project.number, tag, entry.number, latest.place.at.microseconds, latest.place.id, !latest.value,
             ])
         }
     }

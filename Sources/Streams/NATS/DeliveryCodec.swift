@@ -220,8 +220,10 @@ struct DeliveryCodec: Sendable {
                     delivery!.events.append(try readEvent(element))
                 }
                 guard var delivery else { throw Fault.malformed("it is no batch of CloudEvents") }
-                for item in names where delivery.events.indices.contains(item.event) {
-                    delivery.events[item.event].names.append(item.names)
+                for (index, names) in Dictionary(grouping: names, by: \.event) where delivery.events.indices.contains(index) {
+                    let event = delivery.events[index]
+                    delivery.events[index] = event.named(
+                        names.map(\.names), usesSchemeNames: event.usesSchemeNames, pairsShareIDs: event.pairsShareIDs)
                 }
                 return delivery
             }
@@ -279,10 +281,9 @@ struct DeliveryCodec: Sendable {
             throw Fault.malformed("an event can't be read: \(error.message)")
         }
         if element["proven"]?.bool == true { event.user?.isProven = true }
-        var admitted = AdmittedEvent(event: event, at: at, digest: ContentDigest(stored: digest))
-        admitted.usesSchemeNames = element["schemenames"]?.bool ?? false
-        admitted.pairsShareIDs = element["sharesid"]?.bool ?? false
-        return admitted
+        return AdmittedEvent(
+            event: event, at: at, digest: ContentDigest(stored: digest), usesSchemeNames: element["schemenames"]?.bool ?? false,
+            pairsShareIDs: element["sharesid"]?.bool ?? false)
     }
 
     private static func readTally(_ json: JSONValue) throws -> Tally {
