@@ -105,7 +105,7 @@ struct CheckpointPace {
     }
 
     /// How long to wait for more: while events come, and before a look whether any came.
-    private static let pause = (busy: Duration.milliseconds(50), idle: Duration.milliseconds(200))
+    private static let pause = (busy: Duration.milliseconds(20), idle: Duration.milliseconds(200))
     /// So many events a commit are those of many senders that waited for one.
     private static let largeCommit = 256
 
