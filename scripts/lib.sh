@@ -12,8 +12,26 @@ stop() {
 # shellcheck disable=SC2034
 build_packages=(libsimdjson-dev libre2-dev libsqlite3-dev libpq-dev libnats-dev zlib1g-dev libcmark-gfm-dev libcmark-gfm-extensions-dev pkg-config)
 
+# Installing goes one after the other, also where several parts of a script run at once: COMMAND [ARGUMENT ...].
+alone() {
+    if [[ -z ${setup_lock:-} || -n ${is_alone:-} ]]; then
+        "$@"
+        return
+    fi
+    local is_alone=1 lock code=0
+    exec {lock}>"$setup_lock"
+    flock "$lock"
+    "$@" || code=$?
+    # A server that a package starts has it open too.
+    flock -u "$lock"
+    exec {lock}>&-
+    return "$code"
+}
+
 # Installs those of the named Debian packages that are missing, or says how.
-need_packages() {
+need_packages() { alone install_packages "$@"; }
+
+install_packages() {
     local missing=() package
     if ! command -v dpkg-query >/dev/null; then
         notice "this machine has no apt; make sure of these yourself: $*"
@@ -51,7 +69,9 @@ need_python() {
 }
 
 # Makes .venv and installs a requirements file into it, once for each content of the file. Fails where that can't be had.
-need_requirements() {
+need_requirements() { alone install_requirements "$@"; }
+
+install_requirements() {
     local requirements=$1 stamp
     need_python
     [[ -x .venv/bin/python ]] || python3 -m venv .venv || return 1
@@ -64,7 +84,9 @@ need_requirements() {
 }
 
 # A Python environment of its own, for packages that would not agree with others: FOLDER REQUIREMENTS...
-need_environment() {
+need_environment() { alone install_environment "$@"; }
+
+install_environment() {
     local folder=$1 file stamp
     shift
     need_python
