@@ -174,7 +174,7 @@ struct NumberCache {
     var threads = ThreadMemory()
     var stamp: ChangeStamp?
 
-    /// Past this many threads start anew: about 10 MB, of 20 at most.
+    /// Past this many threads start anew: about 15 MB, of 20 at most.
     private static let maximumThreads = 16_384
 
     mutating func trim() {
