@@ -229,6 +229,27 @@ struct BackgroundTests {
         try end()
     }
 
+    @Test("a thread that nothing was stored in is not known, and its number goes to the next one")
+    func unstored() async throws {
+        let project = try await store.createProject(named: "test", settings: .init())
+        func say(_ number: Int, in thread: String, _ expected: Verdict.Name) async throws {
+            let message = Sample.message(Sample.id(number), thread: thread, "hello in \(thread)")
+            let verdicts = try await store.append([Sample.delivery([message], project: project.number)])
+            #expect(verdicts.map { $0.map(\.name) } == [[expected]])
+        }
+        try await say(1, in: "a", .stored)
+        try await say(1, in: "b", .conflict)
+        try await say(2, in: "c", .stored)
+        try await say(3, in: "b", .stored)
+        let found = try await store.pool.read { db in
+            try Row.fetchAll(db, sql: "SELECT t.id, t.messages, e.id FROM thread t JOIN event e ON e.thread = t.number ORDER BY t.id").map {
+                "\($0[0] as String) \($0[1] as Int) \($0[2] as String)"
+            }
+        }
+        #expect(found == ["a 1 \(Sample.id(1))", "b 1 \(Sample.id(3))", "c 1 \(Sample.id(2))"])
+        try end()
+    }
+
     @Test("threads whose IDs Unicode holds for the same are two, in one transaction and over several")
     func spellings() async throws {
         let project = try await store.createProject(named: "test", settings: .init())
