@@ -128,3 +128,38 @@ private enum QuarantineRows {
         return members
     }
 }
+
+extension AppendTransaction {
+    /// Keeps something refused, as long as there is room; the same thing once.
+    func setAside(_ aside: SetAside, of delivery: Delivery, source: Int64, as verdict: (Refusal) -> Verdict) throws -> Verdict {
+        let project = delivery.source.project.number
+        let total = try Row.fetchOne(
+            db.cachedStatement(sql: "SELECT items, bytes FROM quarantine_total WHERE project = ?"), arguments: [project])
+        if let total, (total[0] as Int) >= configuration.maximumQuarantineItems || (total[1] as Int) >= configuration.maximumQuarantineBytes
+        {
+            return .dropped(Refusal(.quarantineFull))
+        }
+        // The same thing refused twice is kept once.
+        let digest = ContentDigest(
+            Event(
+                id: aside.id ?? "", metadata: aside.payload, body: .other(type: aside.refusal.reason.rawValue)))
+        try db.cachedStatement(
+            sql: """
+                INSERT INTO quarantine (project, digest, reason, field, message, event, type, received, source, payload)
+                VALUES (?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO NOTHING
+                """
+        ).execute(arguments: [
+            project, Blob(digest.bytes), aside.refusal.reason.rawValue, aside.refusal.field, aside.refusal.message, aside.id, aside.type,
+            delivery.receivedAt.microseconds, source, aside.payload.string,
+        ])
+        if db.changesCount > 0 {
+            try db.cachedStatement(
+                sql: """
+                    INSERT INTO quarantine_total VALUES (?, 1, ?)
+                    ON CONFLICT DO UPDATE SET items = items + 1, bytes = bytes + excluded.bytes
+                    """
+            ).execute(arguments: [project, aside.payload.bytes.count])
+        }
+        return verdict(aside.refusal)
+    }
+}
