@@ -24,11 +24,12 @@ extension StoreContract {
         _ events: [AdmittedEvent], _ store: any Store, _ project: Project, _ check: (Conversation, Project) async throws -> Void
     ) async throws {
         var expected: Conversation?
-        for (number, order) in permutations(of: events).enumerated() {
+        // One by one, and all of them at once.
+        for (number, (order, isTogether)) in permutations(of: events).flatMap({ [($0, false), ($0, true)] }).enumerated() {
             let own = try await store.createProject(named: "every-\(project.number)-\(number)", settings: project.settings)
-            for event in order {
-                let verdicts = try await append(store, own, [event])
-                try require(verdicts == [.stored], "order \(number): \(event.event.id) is \(verdicts)")
+            for events in isTogether ? [order] : order.map({ [$0] }) {
+                let verdicts = try await append(store, own, events)
+                try require(verdicts.allSatisfy { $0 == .stored }, "order \(number): \(events.map(\.event.id)) are \(verdicts)")
             }
             guard var conversation = try await read(store, own) else { throw Broken(description: "order \(number): no conversation") }
             conversation.thread.number = 0
@@ -40,6 +41,20 @@ extension StoreContract {
             }
             try await law(store, own)
         }
+    }
+
+    /// A span of a message's trace, the message, and the run that the span turns out to be.
+    private static func renamedSpan(isNamingTrace: Bool) -> [AdmittedEvent] {
+        let trace = Sample.id(1).replacing("-", with: "")
+        let span = "\(trace)-00000000000000aa"
+        var part = Event.RunPart()
+        part.kind = .llm
+        if isNamingTrace { part.trace = trace }
+        let start = Sample.runStart("run-1", parent: nil)
+        return [
+            admitted(Event(id: span, at: Sample.time(1), body: .run(part)), isNamed: true), admitted(Sample.message(Sample.id(1))),
+            AdmittedEvent(event: start, at: Sample.time(2), digest: ContentDigest(start), names: [IDNames(id: "run-1", names: [span])]),
+        ]
     }
 
     private static func turn(_ id: String, question: String?, answer: String?, parent: String? = nil, thread: String? = "t-1") -> Event {
@@ -151,6 +166,60 @@ extension StoreContract {
                 let grown = try await read(store, own)?.items[0].runs ?? []
                 try require(
                     grown.map(\.run.id) == ["span-0"] && grown[0].children.map(\.run.id) == ["span-1"], "its parent is there now: \(grown)")
+            }
+        },
+        Clause(sentence: "the id of a span says its trace, in every order") { store, project in
+            let trace = Sample.id(1).replacing("-", with: "")
+            let root = "\(trace)-00000000000000aa"
+            func span(_ number: Int, parent: String?, isNaming: Bool) -> AdmittedEvent {
+                var part = Event.RunPart()
+                part.kind = .llm
+                part.parent = parent
+                if isNaming { part.trace = trace }
+                part.startedAt = Sample.time(Double(number))
+                return admitted(Event(id: "\(trace)-000000000000000\(number)", at: Sample.time(Double(number)), body: .run(part)))
+            }
+            let spans = [
+                span(1, parent: root, isNaming: false), span(2, parent: root, isNaming: true), span(3, parent: nil, isNaming: false),
+            ]
+            try await inEveryOrder(spans + [admitted(Sample.message(Sample.id(1)))], store, project) { conversation, own in
+                let runs = conversation.items[0].runs
+                try require(runs.map(\.run.id) == spans.map(\.event.id) && runs.allSatisfy { $0.via == .trace }, "the runs are \(runs)")
+                try require(try await store.pendingLinks(in: own.number) == 0, "one is counted as waiting")
+                var part = Event.RunPart()
+                part.kind = .agent
+                _ = try await append(store, own, [Event(id: root, at: Sample.time(0), body: .run(part))])
+                let grown = try await read(store, own)?.items[0].runs ?? []
+                try require(
+                    grown.map(\.run.id) == [root, spans[2].event.id] && grown[0].children.map(\.run.id) == spans.prefix(2).map(\.event.id),
+                    "their parent is there now: \(grown)")
+            }
+        },
+        Clause(sentence: "only an id TRACE-SPAN says a trace") { store, project in
+            let trace = Sample.id(1).replacing("-", with: "")
+            let others = [trace, "\(trace)-1", "\(trace)-00000000000000AA", "\(trace)_00000000000000aa", "\(trace)-00000000000000aa0"]
+            let runs = others.map { id in
+                var part = Event.RunPart()
+                part.kind = .llm
+                return Event(id: id, at: Sample.time(1), body: .run(part))
+            }
+            for events in [runs + [Sample.message(Sample.id(1))], [Sample.message(Sample.id(1))] + runs] {
+                let own = try await store.createProject(named: "no-trace-\(project.number)-\(events[0].id)", settings: project.settings)
+                _ = try await append(store, own, events)
+                let found = try await read(store, own)?.items[0].runs ?? []
+                try require(found.isEmpty, "found are \(found.map(\.run.id))")
+            }
+        },
+        Clause(sentence: "a span with another name keeps the trace that it names") { store, project in
+            try await inEveryOrder(renamedSpan(isNamingTrace: true), store, project) { conversation, _ in
+                let runs = conversation.items[0].runs.map(\.run.id)
+                try require(runs == ["run-1"], "under the message are \(runs)")
+            }
+        },
+        Clause(sentence: "a span with another name has no trace that only its id said") { store, project in
+            try await inEveryOrder(renamedSpan(isNamingTrace: false), store, project) { conversation, _ in
+                let runs = conversation.items[0].runs.map(\.run.id)
+                try require(runs == [], "under the message are \(runs)")
             }
         },
         Clause(sentence: "a message may say which trace it went with") { store, project in

@@ -29,7 +29,10 @@ struct MadeUp {
 
     private mutating func message() -> String { Sample.id(number(8)) }
     private mutating func thread() -> String { "t-\(number(4))" }
-    private mutating func run() -> String { chance(10) ? message() : "run-\(number(8))" }
+    private mutating func run() -> String {
+        if chance(10) { return message() }
+        return chance(30) ? "\(trace())-00000000000000a\(number(3))" : "run-\(number(8))"
+    }
     private mutating func trace() -> String {
         chance(50) ? message().replacing("-", with: "") : "0af7651916cd43dd8448eb211c8031\(10 + number(4))"
     }

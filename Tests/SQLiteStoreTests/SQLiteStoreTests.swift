@@ -148,7 +148,7 @@ struct SQLiteStoreTests {
             let narrow = try await store.plansForTests(of: [
                 RunLinks.runAwaits, RunLinks.voteAwaits, RunLinks.scoreAwaits, RunLinks.noteAwaits, RunLinks.traceAwaits,
                 RunLinks.bindWaiting, RunLinks.tracesOfRun,
-                "SELECT run FROM run_trace WHERE project = ? AND trace = ?",
+                RunLinks.runsOfTrace,
                 "SELECT trace FROM message_trace WHERE project = ? AND message = ?",
                 "UPDATE run SET parent = ? WHERE project = ? AND parent = ?",
                 "UPDATE run SET fallback = ? WHERE project = ? AND fallback = ?",

@@ -83,7 +83,7 @@ struct RunLinks {
                     [set.project.number, targets, thread])
             }
         }
-        let traces = run.trace.map { [$0] + run.linkedTraces } ?? []
+        let traces = run.traces
         for (rank, trace) in traces.enumerated() { try set.add(trace: trace, ofRun: id, rank: rank) }
         guard let before else {
             set.setRun(
@@ -97,7 +97,8 @@ struct RunLinks {
         var row = before
         (row.parent, row.thread) = (run.parent, thread)
         set.setRun(id, row)
-        if !traces.isEmpty { try fallBack(id) }
+        // Under another name its ID may have said a trace that this one doesn't.
+        if part == nil || !traces.isEmpty { try fallBack(id) }
         if let named = before.parent, named != run.parent { set.noteMoved(named) }
         if part != nil, before.parent == run.parent {
             _ = try settle(id)  // A later part that names the same parent, or none, moves no other link.

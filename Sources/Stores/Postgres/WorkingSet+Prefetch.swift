@@ -79,7 +79,7 @@ private struct Wanted {
                 parents.insert(parent)
                 identities.insert(parent)
             }
-            for trace in [part.trace].compactMap(\.self) + part.linkedTraces {
+            for trace in event.runTraces {
                 ofRuns.insert(trace)
                 identities.formUnion(TraceID(trace)?.messageIDs ?? [])
             }
@@ -153,7 +153,7 @@ private struct Wanted {
         }
         if !ofRuns.isEmpty {
             ask(WorkingSet.selectTracesOfRuns, runs) { ids, rows in
-                for id in ids { set.tracesOfRun[set.key(id)] = [] }
+                for id in ids { set.tracesOfRun[set.key(id)] = WorkingSet.ownTrace(ofRun: id) }
                 for row in rows { set.tracesOfRun[set.key(row[0])]!.append((row[2], row[1])) }
             }
         }

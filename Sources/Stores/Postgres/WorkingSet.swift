@@ -169,7 +169,8 @@ final class WorkingSet {
     func traces(ofRun id: String) throws -> [(rank: Int, trace: String)] {
         let key = key(id)
         if let known = tracesOfRun[key] { return known }
-        let found = try ask(Self.selectTracesOfRuns, [project.number, [id]]).map { (rank: $0[2] as Int, trace: $0[1] as String) }
+        let named = try ask(Self.selectTracesOfRuns, [project.number, [id]]).map { (rank: $0[2] as Int, trace: $0[1] as String) }
+        let found = Self.ownTrace(ofRun: id) + named
         tracesOfRun[key] = found
         return found
     }
@@ -252,10 +253,10 @@ final class WorkingSet {
     }
 
     func add(trace: String, ofRun id: String, rank: Int) throws {
+        runsOfTrace[key(trace)]?.insert(key(id))
         guard try !traces(ofRun: id).contains(where: { $0.trace.utf8.elementsEqual(trace.utf8) }) else { return }
         let place = tracesOfRun[key(id)]!.firstIndex { ($0.rank, $0.trace) > (rank, trace) } ?? tracesOfRun[key(id)]!.endIndex
         tracesOfRun[key(id)]!.insert((rank, trace), at: place)
-        runsOfTrace[key(trace)]?.insert(key(id))
         newRunTraces.append((trace, id, rank))
     }
 
@@ -282,6 +283,9 @@ final class WorkingSet {
     }
 
     // MARK: rows
+
+    /// The trace that a run's ID says comes first, and has no row (P-BIND-6).
+    static func ownTrace(ofRun id: String) -> [(rank: Int, trace: String)] { TraceID(ofRun: id).map { [(-1, $0.text)] } ?? [] }
 
     static func identity(_ row: Row) -> Identity { Identity(digest: (row[3] as Blob).bytes, role: row[2], thread: row[4]) }
 
@@ -331,7 +335,12 @@ final class WorkingSet {
     static let selectChildren = "SELECT id, parent, link, thread, fallback FROM run WHERE project = $1 AND parent = ANY($2)"
     static let selectTracesOfMessages = "SELECT message, trace FROM message_trace WHERE project = $1 AND message = ANY($2)"
     static let selectMessagesOfTraces = "SELECT trace, message FROM message_trace WHERE project = $1 AND trace = ANY($2)"
-    static let selectRunsOfTraces = "SELECT trace, run FROM run_trace WHERE project = $1 AND trace = ANY($2)"
+    /// Those whose IDs say it have no row (`TraceID.runIDs`).
+    static let selectRunsOfTraces = """
+        SELECT trace, run FROM run_trace WHERE project = $1 AND trace = ANY($2)
+        UNION ALL SELECT wanted.trace, r.id FROM unnest($2) AS wanted(trace) CROSS JOIN LATERAL (
+            SELECT id FROM run WHERE project = $1 AND id > wanted.trace || '-' AND id < wanted.trace || '.' OFFSET 0) AS r
+        """
     static let selectTracesOfRuns = "SELECT run, trace, rank FROM run_trace WHERE project = $1 AND run = ANY($2) ORDER BY rank, trace"
     static let selectVotedOn = "SELECT DISTINCT target FROM vote WHERE project = $1 AND target = ANY($2)"
     static let selectScored = "SELECT DISTINCT target FROM score WHERE project = $1 AND target = ANY($2)"

@@ -69,6 +69,7 @@ struct AppendTransaction {
     let configuration: SQLiteStore.Configuration
     var numbers: NumberCache
     private let hot: HotStatements
+    private let latestRun = RunLinks.Latest()
     private(set) var threads: ThreadRows
     private var outcomes: [OutcomeKey: Int] = [:]
     /// Props that came in, folded once a user and transaction.
@@ -131,6 +132,7 @@ struct AppendTransaction {
     }
 
     private mutating func append(_ admitted: AdmittedEvent, of delivery: Delivery, source: Int64) throws -> Verdict {
+        if admitted.event.idSpace != .run { latestRun.forget() }
         if delivery.scoring != nil, let verdict = try verdictOnScore(admitted, of: delivery) { return verdict }
         if try insert(admitted, of: delivery, source: source) { return .stored }
         if admitted.pairsShareIDs, case .message(let message) = admitted.event.body {
@@ -146,6 +148,7 @@ struct AppendTransaction {
             let seen = OwnedID(project: project, id: ids.id + "\0" + ids.names.joined())
             guard !numbers.named.contains(seen) else { continue }
             try aliases.register(ids, threads: &threads)
+            latestRun.forget()
             numbers.named.insert(seen)
         }
         let renamed = try admitted.event.renaming(aliases.id(of:))
@@ -212,7 +215,7 @@ struct AppendTransaction {
             let aliases = Aliases(db: db, project: project)
             let mayHaveNames = admitted.usesSchemeNames || !admitted.names.isEmpty
             let part = Run.Part(event: event, at: admitted.at, digest: admitted.digest)
-            try RunLinks(db: db, project: project, hot: hot).partArrived(event.id, part, threads: &threads) {
+            try RunLinks(db: db, project: project, hot: hot, latest: latestRun).partArrived(event.id, part, threads: &threads) {
                 mayHaveNames ? try aliases.id(of: $0) : $0
             }
             try note([.runs, .traces], in: project)

@@ -6,8 +6,13 @@ import GRDB
 struct RunLinks {
     // Without statistics SQLite takes the primary key of these tables, which is the project: all of its runs, for each event.
     static let bindWaiting = "UPDATE run INDEXED BY run_parent SET link = 2 WHERE project = ? AND parent = ? AND (link = 1 OR id = parent)"
+    // The trace that a run's ID says has no row (P-BIND-6): two entries less in indexes for each span.
     static let tracesOfRun =
         "SELECT trace FROM run_trace INDEXED BY run_trace_run WHERE project = ? AND run = ? ORDER BY rank, trace"
+    static let runsOfTrace = """
+        SELECT run FROM run_trace WHERE project = ?1 AND trace = ?2
+        UNION SELECT id FROM run WHERE project = ?1 AND id > ?3 AND id < ?4
+        """
 
     static let readParent = "SELECT parent FROM run WHERE project = ? AND id = ?"
     static let children = "SELECT id FROM run INDEXED BY run_parent WHERE project = ? AND parent = ?"
@@ -46,14 +51,27 @@ struct RunLinks {
     static let voteAwaits = "SELECT 1 FROM vote WHERE project = ? AND target = ?"
     static let scoreAwaits = "SELECT 1 FROM score WHERE project = ? AND target = ?"
     static let noteAwaits = "SELECT 1 FROM message_trace INDEXED BY message_trace_message WHERE project = ? AND message = ?"
-    static let traceAwaits = "SELECT 1 FROM run_trace WHERE project = ? AND trace = ?"
+    static let traceAwaits = """
+        SELECT 1 FROM run_trace WHERE project = ?1 AND trace = ?2
+        UNION ALL SELECT 1 FROM run WHERE project = ?1 AND id > ?3 AND id < ?4
+        """
+
+    /// What the run before found: spans of a trace come together, under the same parent. It holds as long as only such runs come that
+    /// nothing hangs under yet.
+    final class Latest {
+        fileprivate var message: (project: ProjectID, trace: String, found: String?)?
+        fileprivate var link: (project: ProjectID, parent: String, found: ParentLink)?
+
+        func forget() { (message, link) = (nil, nil) }
+    }
 
     let db: Database
     let project: ProjectID
     private let hot: HotStatements
+    private let latest: Latest?
 
-    init(db: Database, project: ProjectID, hot: HotStatements? = nil) {
-        (self.db, self.project, self.hot) = (db, project, hot ?? HotStatements(db))
+    init(db: Database, project: ProjectID, hot: HotStatements? = nil, latest: Latest? = nil) {
+        (self.db, self.project, self.hot, self.latest) = (db, project, hot ?? HotStatements(db), latest)
     }
 
     /// P-BIND-2: a message binds the runs that were waiting for it, and the votes on it learn their thread.
@@ -73,7 +91,7 @@ struct RunLinks {
             try db.cachedStatement(sql: "UPDATE \(table) SET thread = ? WHERE project = ? AND target = ? AND thread IS NOT ?")
                 .execute(arguments: [thread, project.number, id, thread])
         }
-        if awaiting.contains(.traces), let own = TraceID(ofMessage: id)?.text, try stands(own, by: .traceAwaits) { try wakeRuns(of: own) }
+        if !awaiting.isDisjoint(with: [.runs, .traces]), let own = TraceID(ofMessage: id), try stands(own) { try wakeRuns(of: own.text) }
         guard try trace != nil || awaiting.contains(.noted) && stands(id, by: .noteAwaits) else { return }
         let noted = try String.fetchAll(
             db.cachedStatement(sql: "SELECT trace FROM message_trace WHERE project = ? AND message = ?"), arguments: [project.number, id])
@@ -94,6 +112,17 @@ struct RunLinks {
         return try statement.first { _ in true } ?? false
     }
 
+    /// Whether a run is of that trace, or may be.
+    private func stands(_ trace: TraceID) throws -> Bool {
+        let statement = try hot(.traceAwaits)
+        let ids = trace.runIDs
+        statement.bind(project.number)
+        statement.bind(trace.text)
+        statement.bind(ids.after)
+        statement.bind(ids.before)
+        return try statement.first { _ in true } ?? false
+    }
+
     /// P-TRACE-1: which trace a message went with was found out after it was sent.
     func traceNoted(_ trace: String, of message: String) throws {
         let trace = trace.lowercased()
@@ -104,17 +133,16 @@ struct RunLinks {
     }
 
     private func wakeRuns(of trace: String) throws {
+        let ids = TraceID(trace)?.runIDs
         let waiting = try String.fetchAll(
-            db.cachedStatement(sql: "SELECT run FROM run_trace WHERE project = ? AND trace = ?"), arguments: [project.number, trace])
+            db.cachedStatement(sql: Self.runsOfTrace), arguments: [project.number, trace, ids?.after, ids?.before])
         for run in waiting { try fallBack(run) }
     }
 
     /// Finds the message of a run's traces, the nearest trace first.
     private func fallBack(_ run: String) throws {
-        let traces = try String.fetchAll(
-            db.cachedStatement(sql: Self.tracesOfRun),
-            arguments: [project.number, run])
-        let found = try message(of: traces)
+        let named = try String.fetchAll(db.cachedStatement(sql: Self.tracesOfRun), arguments: [project.number, run])
+        let found = try message(of: (TraceID(ofRun: run).map { [$0.text] } ?? []) + named)
         let before = try String.fetchOne(
             db.cachedStatement(sql: "SELECT fallback FROM run WHERE project = ? AND id = ?"), arguments: [project.number, run])
         guard before != found else { return }
@@ -125,6 +153,15 @@ struct RunLinks {
 
     /// The message of the first of these traces that has one.
     private func message(of traces: [String]) throws -> String? {
+        if traces.count == 1, let known = latest?.message, known.project == project, known.trace.hasSameBytes(as: traces[0]) {
+            return known.found
+        }
+        let found = try findMessage(of: traces)
+        if traces.count == 1 { latest?.message = (project, traces[0], found) }
+        return found
+    }
+
+    private func findMessage(of traces: [String]) throws -> String? {
         let find = try hot(.messageOfTrace)
         for trace in traces {
             find.bind(project.number)
@@ -172,8 +209,9 @@ struct RunLinks {
                     .execute(arguments: [thread, project.number, id, TurnFold.answerID(of: id)])
             }
         }
-        let traces = run.trace.map { [$0] + run.linkedTraces } ?? []
-        for (rank, trace) in traces.enumerated() {
+        let traces = run.traces
+        let own = TraceID(ofRun: id)?.text
+        for (rank, trace) in traces.enumerated() where trace != own {
             let insert = try hot(.insertTrace)
             insert.bind(project.number)
             insert.bind(trace)
@@ -182,15 +220,19 @@ struct RunLinks {
             try insert.run()
         }
         guard let before else {
-            try self.insert(run, thread: thread, fallback: message(of: traces))
             // Nothing hangs under most runs when they come, and no link but their own changes.
             let children = try children(of: id)
+            if !children.isEmpty { latest?.forget() }
+            let link = try children.isEmpty ? linkOfLeaf(id, naming: run.parent) : link(of: id, naming: run.parent)
+            try self.insert(run, link: link, thread: thread, fallback: message(of: traces))
             if !children.isEmpty { try settle(around: run, children: children, before: nil) }
             return
         }
+        latest?.forget()
         try db.cachedStatement(sql: "UPDATE run SET parent = ?, thread = ? WHERE project = ? AND id = ?")
             .execute(arguments: [run.parent, thread, project.number, id])
-        if !traces.isEmpty { try fallBack(id) }
+        // Under another name its ID may have said a trace that this one doesn't.
+        if part == nil || !traces.isEmpty { try fallBack(id) }
         if let named = before, named != run.parent { try noteMoved(named) }
         if part != nil, before == run.parent {
             _ = try settle(id)  // A later part that names the same parent, or none, moves no other link.
@@ -213,8 +255,7 @@ struct RunLinks {
         }
     }
 
-    private func insert(_ run: Run, thread: Int64?, fallback: String?) throws {
-        let link = try link(of: run.id, naming: run.parent)
+    private func insert(_ run: Run, link: ParentLink, thread: Int64?, fallback: String?) throws {
         let insert = try hot(.insertRun)
         insert.bind(project.number)
         insert.bind(run.id)
@@ -243,6 +284,15 @@ struct RunLinks {
 
     private func link(of id: String, naming parent: String?) throws -> ParentLink {
         try ParentLinks.link(of: id, naming: parent, messageExists: messageExists, parentOfRun: self.parent(of:))
+    }
+
+    /// The same of a run that nothing hangs under: no circle goes through it, so its siblings' links are its own.
+    private func linkOfLeaf(_ id: String, naming parent: String?) throws -> ParentLink {
+        guard let latest, let parent, !parent.hasSameBytes(as: id) else { return try link(of: id, naming: parent) }
+        if let known = latest.link, known.project == project, known.parent.hasSameBytes(as: parent) { return known.found }
+        let found = try link(of: id, naming: parent)
+        latest.link = (project, parent, found)
+        return found
     }
 
     private func collectAncestors(of parent: String?, into found: inout Set<String>) throws {

@@ -73,7 +73,7 @@ struct Tombstones {
         case .run(let part):
             if let id = part.parent, try isSet(anyOf: [.message, .run], id) { return "parent" }
             if let id = part.within, try isSet(anyOf: [.message, .run], id) { return "within" }
-            for trace in [part.trace].compactMap(\.self) + part.linkedTraces where try isSet(.trace, trace) { return "trace" }
+            for trace in event.runTraces where try isSet(.trace, trace) { return "trace" }
         case .comment(let comment):
             if let id = comment.changes, try isSet(.event, id) { return "changes" }
             if try isErased(target: comment.target) { return "target" }
