@@ -51,8 +51,10 @@ public struct Run: Sendable, Equatable {
 
     /// Folds the parts of one run; nil when there are none.
     public init?(folding parts: some Sequence<Part>) {
-        let ordered = parts.sorted { a, b in
-            a.at == b.at ? a.digest.bytes.lexicographicallyPrecedes(b.digest.bytes) : a.at < b.at
+        var ordered = Array(parts)
+        // Most runs come whole.
+        if ordered.count > 1 {
+            ordered.sort { a, b in a.at == b.at ? a.digest.bytes.lexicographicallyPrecedes(b.digest.bytes) : a.at < b.at }
         }
         guard let first = ordered.first, let last = ordered.last else { return nil }
         id = first.event.id

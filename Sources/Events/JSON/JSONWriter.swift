@@ -5,6 +5,9 @@ public struct JSONWriter: Sendable {
 
     public init() {}
 
+    /// - Parameter capacity: bytes that it will take, about.
+    public init(capacity: Int) { bytes.reserveCapacity(capacity) }
+
     public var string: String { String(decoding: bytes, as: UTF8.self) }
 
     public mutating func object(_ write: (inout JSONWriter) throws -> Void) rethrows {
@@ -35,6 +38,17 @@ public struct JSONWriter: Sendable {
         needsComma = false
     }
 
+    /// A key as UTF-8.
+    public mutating func key(utf8 name: UnsafeBufferPointer<UInt8>) {
+        separate()
+        quote(name)
+        bytes.append(UInt8(ascii: ":"))
+        needsComma = false
+    }
+
+    /// A text as UTF-8.
+    public mutating func value(utf8 text: UnsafeBufferPointer<UInt8>) { separate(); quote(text); needsComma = true }
+
     public mutating func value(_ text: String) { separate(); quote(text.utf8); needsComma = true }
     public mutating func value(_ number: some BinaryInteger) { scalar(String(number)) }
     public mutating func value(_ flag: Bool) { scalar(flag ? "true" : "false") }
@@ -44,7 +58,16 @@ public struct JSONWriter: Sendable {
         scalar(number == number.rounded() && abs(number) < 1e15 ? String(Int64(number)) : "\(number)")
     }
     public mutating func value(_ json: JSONText) { separate(); bytes.append(contentsOf: json.bytes); needsComma = true }
-    public mutating func value(_ time: Timestamp) { value(time.description) }
+    public mutating func value(_ time: Timestamp) {
+        separate()
+        withUnsafeTemporaryAllocation(of: UInt8.self, capacity: Timestamp.mostDigits) { buffer in
+            let count = time.write(into: buffer)
+            bytes.append(UInt8(ascii: "\""))
+            bytes.append(contentsOf: buffer[..<count])
+            bytes.append(UInt8(ascii: "\""))
+        }
+        needsComma = true
+    }
     public mutating func null() { scalar("null") }
 
     public mutating func field(_ name: String, _ text: String) { key(name); value(text) }
@@ -92,10 +115,7 @@ public struct JSONWriter: Sendable {
             value.forEachMember { key, member in
                 if let previous, !previous.lexicographicallyPrecedes(key) { inOrder = false }
                 previous = key
-                separate()
-                quote(key)
-                bytes.append(UInt8(ascii: ":"))
-                needsComma = false
+                self.key(utf8: key)
                 inOrder = append(member) && inOrder
             }
             close("}")
@@ -121,10 +141,7 @@ public struct JSONWriter: Sendable {
             members.sort { $0.key.lexicographicallyPrecedes($1.key) }
             open("{")
             for member in members {
-                separate()
-                quote(member.key)
-                bytes.append(UInt8(ascii: ":"))
-                needsComma = false
+                self.key(utf8: member.key)
                 appendSorted(member.value)
             }
             close("}")

@@ -11,7 +11,7 @@ public struct ContentDigest: Sendable, Hashable {
     public init(stored bytes: [UInt8]) { self.bytes = bytes }
 
     public init(_ event: Event) {
-        var input = FieldStream()
+        var input = FieldStream(of: event)
         input.add(event.type)
         input.add(event.id)
         input.add(event.thread)
@@ -96,8 +96,15 @@ public struct ContentDigest: Sendable, Hashable {
 private struct FieldStream {
     private var bytes: [UInt8] = []
 
-    /// Room for a message as most are, and little enough that allocators have it at hand (glibc: 1032 bytes with the array's own head).
-    init() { bytes.reserveCapacity(960) }
+    /// Room for a message as most are, and little enough that allocators have it at hand (glibc: 1032 bytes with the array's own head);
+    /// for what a run carries, so much.
+    init(of event: Event) {
+        if case .run(let part) = event.body {
+            bytes.reserveCapacity(max(960, 480 + part.carried + (event.metadata?.bytes.count ?? 0)))
+        } else {
+            bytes.reserveCapacity(960)
+        }
+    }
 
     var digest: SHA256.Digest {
         var hash = SHA256()

@@ -18,6 +18,8 @@ extension Event {
     /// The event as a JSON object; reading it gives the same event back.
     public func json(_ extent: Extent = .whole) -> JSONText {
         var writer = JSONWriter()
+        // What a run carries takes most of its room, and is known.
+        if case .run(let part) = body { writer = JSONWriter(capacity: 640 + part.carried + (metadata?.bytes.count ?? 0)) }
         writer.object { write(into: &$0, extent) }
         return JSONText(trusted: writer.bytes)
     }
@@ -89,6 +91,9 @@ extension Event {
 }
 
 extension Event.RunPart {
+    /// Bytes of JSON that it carries.
+    var carried: Int { [input, output, usage, error, extra].reduce(0) { $0 + ($1?.bytes.count ?? 0) } }
+
     fileprivate func write(into writer: inout JSONWriter) {
         writer.field(ifPresent: "kind", kind?.rawValue)
         writer.field(ifPresent: "name", name)

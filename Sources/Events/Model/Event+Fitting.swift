@@ -3,9 +3,7 @@ extension Event {
     /// IDs that are too long are refused, since a cut ID would be another one.
     public func fitted() throws(Refusal) -> Event {
         var event = self
-        try Self.check(id, "id")
-        try Self.check(thread, "thread")
-        if let user { try Self.check(user.id, "user.id") }
+        try checkPlace()
         switch body {
         case .thread(var patch):
             patch.tags = Self.fit(patch.tags)
@@ -20,14 +18,7 @@ extension Event {
         case .event(let name): event.body = .event(name: Self.fit(name) ?? "event")
         case .feedback(let feedback): try Self.check(feedback.target, "target")
         case .run(var part):
-            try Self.check(part.parent, "parent")
-            try Self.check(part.within, "within")
-            try Self.check(part.trace, "trace")
-            part.name = Self.fit(part.name)
-            part.model = Self.fit(part.model)
-            part.provider = Self.fit(part.provider)
-            part.tags = Self.fit(part.tags)
-            part.linkedTraces = Self.fit(part.linkedTraces)
+            try part.fit()
             event.body = .run(part)
         case .score(var score):
             try Self.check(score.target, "target")
@@ -48,7 +39,14 @@ extension Event {
         return event
     }
 
-    private static func check(_ id: String?, _ field: String) throws(Refusal) {
+    /// Whether its own ID, its thread's and its user's are within bounds.
+    public func checkPlace() throws(Refusal) {
+        try Self.check(id, "id")
+        try Self.check(thread, "thread")
+        if let user { try Self.check(user.id, "user.id") }
+    }
+
+    fileprivate static func check(_ id: String?, _ field: String) throws(Refusal) {
         guard let id else { return }
         guard !id.isEmpty, id.utf8.count <= Bounds.id || id.unicodeScalars.count <= Bounds.id, !id.utf8.contains(0) else {
             throw Refusal(.invalidField, field: field, "\(field) must be 1 to \(Bounds.id) characters without NUL.")
@@ -56,15 +54,30 @@ extension Event {
     }
 
     /// nil for a text that is empty, since fields are left out rather than empty.
-    private static func fit(_ text: String?, to most: Int = Bounds.name) -> String? {
+    fileprivate static func fit(_ text: String?, to most: Int = Bounds.name) -> String? {
         guard var text, !text.isEmpty else { return nil }
         if text.utf8.contains(0) { text = text.replacing("\0", with: "") }
         guard text.utf8.count > most, text.unicodeScalars.count > most else { return text.isEmpty ? nil : text }
         return String(String.UnicodeScalarView(text.unicodeScalars.prefix(most)))
     }
 
-    private static func fit(_ tags: [String]) -> [String] {
+    fileprivate static func fit(_ tags: [String]) -> [String] {
+        guard !tags.isEmpty else { return tags }
         var seen: Set<String> = []
         return Array(tags.compactMap { fit($0, to: Bounds.tag) }.filter { seen.insert($0).inserted }.prefix(Bounds.tags))
+    }
+}
+
+extension Event.RunPart {
+    /// Brings it within the bounds of our fields, as `Event.fitted` does, in its place: a door that makes many runs copies none.
+    public mutating func fit() throws(Refusal) {
+        try Event.check(parent, "parent")
+        try Event.check(within, "within")
+        try Event.check(trace, "trace")
+        name = Event.fit(name)
+        model = Event.fit(model)
+        provider = Event.fit(provider)
+        tags = Event.fit(tags)
+        linkedTraces = Event.fit(linkedTraces)
     }
 }

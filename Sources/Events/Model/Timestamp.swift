@@ -19,20 +19,50 @@ public struct Timestamp: Sendable, Hashable, Comparable, CustomStringConvertible
 
     /// `2026-11-21T14:03:22.123Z`; microseconds only where there are any.
     public var description: String {
-        let days = microseconds.floorDivided(by: 86_400_000_000)
-        let (year, month, day) = Self.civil(fromDays: days)
-        let rest = microseconds - days * 86_400_000_000
-        let second = rest / 1_000_000
-        let micros = rest % 1_000_000
-        let fraction = micros % 1000 == 0 ? Self.padded(micros / 1000, 3) : Self.padded(micros, 6)
-        return "\(Self.padded(year, 4))-\(Self.padded(month, 2))-\(Self.padded(day, 2))"
-            + "T\(Self.padded(second / 3600, 2)):\(Self.padded(second / 60 % 60, 2)):\(Self.padded(second % 60, 2)).\(fraction)Z"
+        withUnsafeTemporaryAllocation(of: UInt8.self, capacity: Self.mostDigits) { String(decoding: $0[..<write(into: $0)], as: UTF8.self) }
     }
 
-    private static func padded(_ number: Int64, _ width: Int) -> String {
-        let digits = String(number)
-        return String(repeating: "0", count: max(0, width - digits.utf8.count)) + digits
+    /// Room for `description`, of any year there is.
+    static let mostDigits = 48
+
+    /// Writes `description` and answers how long it is. Most events carry two or three times, so no text is made for their parts.
+    /// - Parameter buffer: of `mostDigits` bytes.
+    func write(into buffer: UnsafeMutableBufferPointer<UInt8>) -> Int {
+        let days = microseconds.floorDivided(by: 86_400_000_000)
+        let (year, month, day) = Self.civil(fromDays: days)
+        let rest = microseconds &- days &* 86_400_000_000
+        let second = rest / 1_000_000
+        let micros = rest % 1_000_000
+        var count = 0
+        func put(_ byte: UInt8) {
+            buffer[count] = byte
+            count += 1
+        }
+        func put(_ number: Int64, _ width: Int) {
+            for place in stride(from: width - 1, through: 0, by: -1) {
+                buffer[count + place] = UInt8(ascii: "0") + UInt8(number / Self.powers[width - 1 - place] % 10)
+            }
+            count += width
+        }
+        // Others are nobody's times, but a number may be any.
+        if (0...9999).contains(year) { put(year, 4) } else { for byte in String(year).utf8 { put(byte) } }
+        put(UInt8(ascii: "-"))
+        put(month, 2)
+        put(UInt8(ascii: "-"))
+        put(day, 2)
+        put(UInt8(ascii: "T"))
+        put(second / 3600, 2)
+        put(UInt8(ascii: ":"))
+        put(second / 60 % 60, 2)
+        put(UInt8(ascii: ":"))
+        put(second % 60, 2)
+        put(UInt8(ascii: "."))
+        if micros % 1000 == 0 { put(micros / 1000, 3) } else { put(micros, 6) }
+        put(UInt8(ascii: "Z"))
+        return count
     }
+
+    private static let powers: [Int64] = [1, 10, 100, 1000, 10_000, 100_000]
 
     /// Reads RFC 3339 (`2026-11-21T14:03:22.123456+00:00`, also with a space and without seconds' fraction or zone).
     /// Answers nil for anything else, and for years outside 1970-9999.
