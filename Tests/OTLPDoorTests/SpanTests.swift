@@ -183,6 +183,27 @@ struct SpanTests {
         #expect(run.event.metadata!.bytes.count < 10_000)
         #expect(run.part.extra?.string.contains("\"omittedAttributes\":46") == true)
     }
+
+    @Test("of two attributes with one name the last counts, among few and among many", arguments: [0, 62, 63, 64, 500])
+    func repeated(_ others: Int) throws {
+        let more = (0..<others).map { ("app.x\($0)", "\($0)") }
+        let run = try Exports.run(
+            [("session.id", "\"t-1\""), ("gen_ai.request.model", "\"a\"")] + more + [("session.id", "\"t-2\""), ("app.x0", "\"y\"")])
+        #expect(run.event.thread == "t-2" && run.part.model == "a")
+        #expect(run.event.metadata?.string.contains(#""app.x0":"y""#) == true)
+        #expect(try others < 200 || run.event.metadata.map { try JSONDocument.read($0.bytes) { $0.count } } == 256)
+    }
+
+    @Test("names that Unicode holds for the same come together, among few and among many", arguments: [0, 61, 62, 63, 64, 65])
+    func sameToUnicode(_ others: Int) throws {
+        let more = (0..<others).map { ("app.x\($0)", "1") }
+        let event =
+            ",\"events\":[{\"name\":\"gen_ai.client.inference.operation.details\",\"attributes\":["
+            + "{\"key\":\"caf\u{e9}\",\"value\":{\"intValue\":\"1\"}},{\"key\":\"user.id\",\"value\":{\"stringValue\":\"u\"}}]}]"
+        let run = try Exports.run([("cafe\u{301}", "2"), ("session.id", "\"t\"")] + more, event)
+        #expect(run.event.thread == "t" && run.event.user?.id == "u")
+        #expect(try JSONDocument.read(run.event.metadata?.bytes ?? []) { $0.count } == others + 2)
+    }
 }
 
 /// SplitMix64, so that a shuffle is the same each time.

@@ -11,6 +11,8 @@ enum AttributeValue: Sendable, Equatable {
     /// Base64, as OTLP's JSON form writes bytes.
     case data(String)
     case null
+    /// JSON that was written before, of whatever it was.
+    case written(JSONText)
 }
 
 extension AttributeValue {
@@ -60,16 +62,31 @@ extension AttributeValue {
     /// A text that is a JSON object or list as that value; instrumentations of dynamic languages write structure so. All
     /// else as it is.
     var parsed: AttributeValue {
-        guard case .text(let text) = self, let first = text.utf8.first(where: { $0 > 0x20 }),
-            first == UInt8(ascii: "{") || first == UInt8(ascii: "[")
-        else { return self }
-        return (try? JSONDocument.read(Array(text.utf8), tolerant: true) { AttributeValue($0) }) ?? self
+        guard case .text(let text) = self, Self.looksStructured(text) else { return self }
+        return (try? JSONDocument.read(text.utf8, tolerant: true) { AttributeValue($0) }) ?? self
+    }
+
+    /// `parsed.json`, without the value between.
+    var parsedJSON: JSONText? {
+        guard case .text(let text) = self, Self.looksStructured(text) else { return json }
+        return
+            (try? JSONDocument.read(text.utf8, tolerant: true) { json in
+                var writer = JSONWriter(capacity: text.utf8.count)
+                writer.write(json)
+                return JSONText(trusted: writer.bytes)
+            }) ?? json
+    }
+
+    private static func looksStructured(_ text: String) -> Bool {
+        guard let first = text.utf8.first(where: { $0 > 0x20 }) else { return false }
+        return first == UInt8(ascii: "{") || first == UInt8(ascii: "[")
     }
 
     /// nil for what says nothing: null and the empty text.
     var json: JSONText? {
         switch self {
         case .null, .text(""): return nil
+        case .written(let json): return json
         default:
             var writer = JSONWriter()
             writer.write(self)
@@ -105,8 +122,36 @@ extension JSONWriter {
         case .number(let number): self.value(number)
         case .data(let text): self.value(text)
         case .null: null()
+        case .written(let json): self.value(json)
         case .list(let elements): array(elements) { $0.write($1) }
         case .map(let members): write(members)
+        }
+    }
+
+    /// A parsed value as `AttributeValue` holds it: members sorted by key, of two with one key the last.
+    mutating func write(_ json: JSONValue) {
+        switch json.kind {
+        case .string: if let text = json.utf8 { value(utf8: text) }
+        case .bool: value(json.bool ?? false)
+        case .number: if let number = json.integer { value(number) } else { value(json.double ?? 0) }
+        case .null: null()
+        case .array: array { writer in json.forEachElement { writer.write($0) } }
+        case .object:
+            var members: [(key: UnsafeBufferPointer<UInt8>, value: JSONValue)] = []
+            json.forEachMember { members.append(($0, $1)) }
+            var isSorted = true
+            for place in members.indices.dropFirst()
+            where !members[place - 1].key.lexicographicallyPrecedes(members[place].key) { isSorted = false }
+            // Sorting keeps the order of what is equal.
+            if !isSorted { members.sort { $0.key.lexicographicallyPrecedes($1.key) } }
+            object { writer in
+                for (place, member) in members.enumerated() {
+                    let isRepeated = !isSorted && place + 1 < members.count && members[place + 1].key.elementsEqual(member.key)
+                    guard !isRepeated else { continue }
+                    writer.key(utf8: member.key)
+                    writer.write(member.value)
+                }
+            }
         }
     }
 

@@ -1,103 +1,150 @@
 import Events
 
+/// An attribute as it came.
+struct Attribute: Sendable {
+    let name: String
+    let mark: NameMark
+    let value: AttributeValue
+
+    init(_ name: String, _ value: AttributeValue) { (self.name, mark, self.value) = (name, NameMark(name), value) }
+}
+
 /// Attributes by name, and which of them have been put to use.
 ///
 /// A span has a dozen and is asked for a hundred and fifty names, so it says no fast: a name whose bit is not set is not there.
 struct Attributes {
-    private struct Entry {
-        let name: String
-        let value: AttributeValue
-        var isUsed = false
+    private let entries: [Attribute]
+    private var isUsed: [Bool]
+    private let bits: UInt64
+    /// Where each is, once there are so many that looking through them takes longer.
+    private let places: [String: Int]
+    private static let many = 64
+
+    /// Of two with one name the last counts.
+    init(_ attributes: [Attribute]) {
+        self.init(distinct: Self.areDistinct(attributes) ? attributes : Self.distinct(attributes))
     }
 
-    private var entries: [Entry] = []
-    private var bits: UInt64 = 0
+    /// Whether no two have one name; false where there are so many that this takes long.
+    private static func areDistinct(_ attributes: [Attribute]) -> Bool {
+        guard attributes.count < many else { return false }
+        var bits: UInt64 = 0
+        for place in attributes.indices {
+            let mark = attributes[place].mark
+            // Most are the only ones with their bit.
+            if bits & mark.bit != 0 {
+                for other in 0..<place where attributes[other].mark.hash == mark.hash && attributes[other].name == attributes[place].name {
+                    return false
+                }
+            }
+            bits |= mark.bit
+        }
+        return true
+    }
 
-    init(_ values: [String: AttributeValue]) {
-        entries.reserveCapacity(values.count)
-        for (name, value) in values { append(name, value) }
+    init(_ values: [String: AttributeValue]) { self.init(distinct: values.map { Attribute($0, $1) }) }
+
+    private init(distinct attributes: [Attribute]) {
+        entries = attributes
+        isUsed = [Bool](repeating: false, count: attributes.count)
+        bits = attributes.reduce(0) { $0 | $1.mark.bit }
+        // Names may be the same to Unicode that are not to the marks.
+        places =
+            attributes.count < Self.many
+            ? [:] : Dictionary(attributes.indices.map { (attributes[$0].name, $0) }, uniquingKeysWith: { first, _ in first })
+    }
+
+    private static func distinct(_ attributes: [Attribute]) -> [Attribute] {
+        var places: [String: Int] = [:]
+        var distinct: [Attribute] = []
+        for attribute in attributes {
+            if let place = places[attribute.name] {
+                distinct[place] = attribute
+            } else {
+                places[attribute.name] = distinct.count
+                distinct.append(attribute)
+            }
+        }
+        return distinct
     }
 
     /// Adds what stands beside the attributes; what is there already stays.
     mutating func add(_ more: [String: AttributeValue]) {
-        for (name, value) in more where place(of: name) == nil { append(name, value) }
+        let others = more.map { Attribute($0, $1) }.filter { place(of: $0.name, $0.mark) == nil }
+        let used = isUsed
+        self = Self(distinct: entries + others)
+        for place in used.indices { isUsed[place] = used[place] }
     }
 
-    private mutating func append(_ name: String, _ value: AttributeValue) {
-        entries.append(Entry(name: name, value: value))
-        bits |= Self.bit(of: name)
-    }
-
-    private func place(of name: String) -> Int? {
-        bits & Self.bit(of: name) == 0 ? nil : entries.firstIndex { $0.name == name }
-    }
-
-    /// Any function of the bytes would do.
-    private static func bit(of name: String) -> UInt64 {
-        var name = name
-        return name.withUTF8 { bytes in
-            guard let last = bytes.last else { return 1 }
-            return 1 << ((UInt64(bytes.count) &* 11 &+ UInt64(last) &* 7 &+ UInt64(bytes[bytes.count / 2]) &* 29) & 63)
-        }
-    }
-
-    func has(_ name: String) -> Bool { place(of: name) != nil }
-
-    /// The value under the first of these names that gives one, which is used up with it.
-    mutating func take<Result>(_ names: [String], _ read: (AttributeValue) -> Result?) -> Result? {
-        for name in names { if let result = take(name, read) { return result } }
+    private func place(of name: String, _ mark: NameMark) -> Int? {
+        guard bits & mark.bit != 0 else { return nil }
+        if entries.count >= Self.many { return places[name] }
+        // By place, so that no entry is copied.
+        for place in entries.indices where entries[place].mark.hash == mark.hash && entries[place].name == name { return place }
         return nil
     }
 
-    mutating func take<Result>(_ name: String, _ read: (AttributeValue) -> Result?) -> Result? {
-        guard let place = place(of: name), let result = read(entries[place].value) else { return nil }
-        entries[place].isUsed = true
+    /// The first of these names that is there, and gives something.
+    private func find<Result>(_ list: NameList, _ read: (AttributeValue) -> Result?) -> (place: Int, result: Result)? {
+        guard bits & list.bits != 0 else { return nil }
+        for index in list.marks.indices where bits & list.marks[index].bit != 0 {
+            if let place = place(of: list.names[index], list.marks[index]), let result = read(entries[place].value) {
+                return (place, result)
+            }
+        }
+        return nil
+    }
+
+    func has(_ list: NameList) -> Bool { find(list) { _ in true } != nil }
+
+    /// The value under the first of these names that gives one, which is used up with it.
+    mutating func take<Result>(_ list: NameList, _ read: (AttributeValue) -> Result?) -> Result? {
+        guard let (place, result) = find(list, read) else { return nil }
+        isUsed[place] = true
         return result
     }
 
     /// What stands under these names and was not put to use, by its name.
-    mutating func takeUnused(_ names: [String]) -> [String: AttributeValue] {
+    mutating func takeUnused(_ list: NameList) -> [String: AttributeValue] {
         var found: [String: AttributeValue] = [:]
-        for name in names {
-            guard let place = place(of: name), !entries[place].isUsed else { continue }
-            found[name] = entries[place].value
-            entries[place].isUsed = true
+        guard bits & list.bits != 0 else { return found }
+        for index in list.marks.indices where bits & list.marks[index].bit != 0 {
+            guard let place = place(of: list.names[index], list.marks[index]), !isUsed[place] else { continue }
+            found[list.names[index]] = entries[place].value
+            isUsed[place] = true
         }
         return found
     }
 
     /// Reads without using up.
-    func look<Result>(_ names: [String], _ read: (AttributeValue) -> Result?) -> Result? {
-        for name in names { if let place = place(of: name), let result = read(entries[place].value) { return result } }
-        return nil
-    }
+    func look<Result>(_ list: NameList, _ read: (AttributeValue) -> Result?) -> Result? { find(list, read)?.result }
 
     /// All that begin with `prefix`, by the rest of their names, but what was used before.
-    mutating func takeAll(_ prefix: String) -> [String: AttributeValue] { takeAll(prefix) { !$0.isEmpty } }
+    mutating func takeAll(_ prefix: NamePrefix) -> [String: AttributeValue] { takeAll(prefix) { _ in true } }
 
-    /// The list that was spread over attributes under `prefix`; nil where there is none.
-    mutating func takeList(_ prefix: String) -> AttributeValue? {
-        let elements = takeAll(prefix + ".") { rest in
+    /// The list that was spread over attributes under `prefix`, which ends in a dot; nil where there is none.
+    mutating func takeList(_ prefix: NamePrefix) -> AttributeValue? {
+        let elements = takeAll(prefix) { rest in
             let place = rest.prefix { $0 != UInt8(ascii: ".") }
             return (1...9).contains(place.count) && place.allSatisfy { (48...57).contains($0) }
         }
         return elements.isEmpty ? nil : SpreadList.gather(elements)
     }
 
-    private mutating func takeAll(_ prefix: String, where isMeant: (Substring.UTF8View) -> Bool) -> [String: AttributeValue] {
+    private mutating func takeAll(_ prefix: NamePrefix, where isMeant: (Substring.UTF8View) -> Bool) -> [String: AttributeValue] {
         var found: [String: AttributeValue] = [:]
-        for place in entries.indices where !entries[place].isUsed && entries[place].name.utf8.starts(with: prefix.utf8) {
-            let rest = entries[place].name.utf8.dropFirst(prefix.utf8.count)
+        for place in entries.indices where !isUsed[place] && prefix.begins(entries[place].name, entries[place].mark) {
+            let rest = entries[place].name.utf8.dropFirst(prefix.length)
             guard !rest.isEmpty, isMeant(rest) else { continue }
             found[String(Substring(rest))] = entries[place].value
-            entries[place].isUsed = true
+            isUsed[place] = true
         }
         return found
     }
 
     var rest: [String: AttributeValue] {
         var rest: [String: AttributeValue] = [:]
-        for entry in entries where !entry.isUsed { rest[entry.name] = entry.value }
+        for place in entries.indices where !isUsed[place] { rest[entries[place].name] = entries[place].value }
         return rest
     }
 }

@@ -58,6 +58,8 @@ extension OTLPDoor {
                 models += 1
                 if part.input == nil, part.output == nil { silent += 1 }
             }
+            // Neither is so for all.
+            if isPlaced, models > silent { return "" }
         }
         var warnings: [String] = []
         if !parcel.items.isEmpty, !isPlaced {

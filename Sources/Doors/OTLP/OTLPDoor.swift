@@ -6,11 +6,11 @@ public import Events
 /// speaks of a model (`Names.marks`), or when another span of its trace in the same body does; web servers and databases send
 /// theirs to the same address, and those are let go without being counted. Metrics and logs are answered and let go.
 public struct OTLPDoor: Door {
-    /// In front of `message.id`, `thread.id`, `user.id` and `reply.id`, as attributes or baggage name them.
-    private let prefix: String
+    private let chat: ChatNames
 
-    /// - Parameter prefix: of the attributes that place a span in a chat.
-    public init(prefix: String = "chat.") { self.prefix = prefix }
+    /// - Parameter prefix: of the attributes that place a span in a chat: in front of `message.id`, `thread.id`, `user.id` and `reply.id`, as
+    ///   attributes or baggage name them.
+    public init(prefix: String = "chat.") { chat = ChatNames(prefix: prefix) }
 
     public let entrances = ["/v1/traces", "/v1/metrics", "/v1/logs"].map { path in
         Entrance(
@@ -35,6 +35,7 @@ public struct OTLPDoor: Door {
         var traces: Set<String> = []
         for case .span(let span) in readings { if let trace = span.trace, span.isOfAModel { traces.insert(trace) } }
         var items: [Parcel.Item] = []
+        items.reserveCapacity(readings.count)
         for reading in readings {
             switch reading {
             case .span(let span):
@@ -49,16 +50,12 @@ public struct OTLPDoor: Door {
     }
 
     private func item(_ span: Span, receivedAt: Timestamp) -> Parcel.Item {
-        let event: Event
         do {
-            event = try span.run(prefix: prefix, receivedAt: receivedAt)
+            let (event, refusal) = try span.run(chat, receivedAt: receivedAt)
+            guard let refusal else { return .event(event) }
+            return .refused(RefusedItem(id: event.id, type: event.type, refusal: refusal, payload: event.json()))
         } catch {
             return .refused(RefusedItem(id: nil, type: "run", refusal: error, payload: span.json))
-        }
-        do {
-            return .event(try event.fitted())
-        } catch {
-            return .refused(RefusedItem(id: event.id, type: event.type, refusal: error, payload: event.json()))
         }
     }
 }
@@ -66,6 +63,7 @@ public struct OTLPDoor: Door {
 extension Span {
     /// What a span without an ID said, for quarantine.
     fileprivate var json: JSONText? {
+        let attributes = attributes.reduce(into: [:]) { $0[$1.name] = $1.value }
         var members: [String: AttributeValue] = ["name": .text(name), "attributes": .map(attributes)]
         members["traceId"] = trace.map { .text($0) }
         members["spanId"] = id.map { .text($0) }

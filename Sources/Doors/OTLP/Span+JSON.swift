@@ -2,7 +2,7 @@ import Events
 
 extension Span {
     /// What stands where a span should: one, or something else.
-    enum Reading: Sendable {
+    enum Reading {
         case span(Span)
         case other(JSONText)
     }
@@ -38,10 +38,11 @@ extension Span {
         }
         var readings: [Reading] = []
         resources?.forEachElement { resource in
-            var origin = Origin(resource: members(of: resource["resource"]?["attributes"]))
+            let attributes = members(of: resource["resource"]?["attributes"])
             resource["scopeSpans"]?.forEachElement { scope in
-                origin.library = scope["scope"]?["name"]?.string ?? ""
-                origin.version = scope["scope"]?["version"]?.string ?? ""
+                let origin = Origin(
+                    resource: attributes, library: scope["scope"]?["name"]?.string ?? "",
+                    version: scope["scope"]?["version"]?.string ?? "")
                 scope["spans"]?.forEachElement { span in
                     readings.append(span.kind == .object ? .span(Span(span, from: origin)) : .other(JSONText(span)))
                 }
@@ -50,8 +51,8 @@ extension Span {
         return readings
     }
 
-    private init(_ json: JSONValue, from origin: Origin) {
-        self.origin = origin
+    private convenience init(_ json: JSONValue, from origin: Origin) {
+        self.init(from: origin)
         json.forEachMember { key, value in
             if key.equals("traceId") {
                 trace = value.hexID(count: 16)
@@ -73,7 +74,7 @@ extension Span {
             } else if key.equals("endTimeUnixNano") {
                 endNanos = value.nanos
             } else if key.equals("attributes") {
-                attributes = Self.members(of: value)
+                attributes = Self.attributes(of: value)
             } else if key.equals("events") {
                 value.forEachElement { event in
                     guard event.kind == .object else { return }
@@ -99,11 +100,17 @@ extension Span {
 
     private static func members(of list: JSONValue?) -> [String: AttributeValue] {
         var members: [String: AttributeValue] = [:]
-        list?.forEachElement { attribute in
-            guard let key = attribute["key"]?.string, !key.isEmpty else { return }
-            members[key] = attribute["value"].map(value) ?? .null
-        }
+        list.map { attributes(of: $0) }?.forEach { members[$0.name] = $0.value }
         return members
+    }
+
+    private static func attributes(of list: JSONValue) -> [Attribute] {
+        var attributes: [Attribute] = []
+        list.forEachElement { attribute in
+            guard let key = attribute["key"]?.string, !key.isEmpty else { return }
+            attributes.append(Attribute(key, attribute["value"].map(value) ?? .null))
+        }
+        return attributes
     }
 
     /// `{"stringValue":"…"}` and its like; the first member that is one of them.

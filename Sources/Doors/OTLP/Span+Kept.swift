@@ -48,6 +48,9 @@ extension Span {
 
     /// What is kept of attributes nobody asked for; how many are not is counted.
     static func bounded(_ members: [String: AttributeValue], _ omitted: inout Int) -> [String: AttributeValue] {
+        if members.count <= mostAttributes, members.allSatisfy({ $0.key.utf8.count <= longestAttribute && $0.value.isSurelyShort }) {
+            return members
+        }
         var kept: [String: AttributeValue] = [:]
         for (key, value) in members.sorted(by: { $0.key < $1.key }) {
             guard kept.count < mostAttributes, key.utf8.count <= longestAttribute, (value.json?.bytes.count ?? 0) <= longestAttribute else {
@@ -57,5 +60,17 @@ extension Span {
             kept[key] = value
         }
         return kept
+    }
+}
+
+extension AttributeValue {
+    /// Whether it is no payload, by a look; other values are measured.
+    fileprivate var isSurelyShort: Bool {
+        switch self {
+        // A byte takes six in JSON at most.
+        case .text(let text), .data(let text): text.utf8.count <= 10_000
+        case .flag, .integer, .number, .null: true
+        case .list, .map, .written: false
+        }
     }
 }

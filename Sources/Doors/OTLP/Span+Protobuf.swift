@@ -20,18 +20,17 @@ extension Span {
         }
         var spans: [Span] = []
         for resource in export.resources {
-            var origin = Origin(resource: members(of: resource.source.attributes))
+            let attributes = members(of: resource.source.attributes)
             for scope in resource.scopes {
-                origin.library = text(scope.library.name)
-                origin.version = text(scope.library.version)
+                let origin = Origin(resource: attributes, library: text(scope.library.name), version: text(scope.library.version))
                 for span in scope.spans { spans.append(Span(span, from: origin)) }
             }
         }
         return spans
     }
 
-    private init(_ wire: WireSpan, from origin: Origin) {
-        self.origin = origin
+    private convenience init(_ wire: WireSpan, from origin: Origin) {
+        self.init(from: origin)
         trace = Self.hex(wire.traceID, count: 16)
         id = Self.hex(wire.spanID, count: 8)
         parent = Self.hex(wire.parentSpanID, count: 8)
@@ -40,7 +39,10 @@ extension Span {
         kind = Int64(wire.kind)
         startNanos = wire.startNanos
         endNanos = wire.endNanos
-        attributes = Self.members(of: wire.attributes)
+        attributes.reserveCapacity(wire.attributes.count)
+        for attribute in wire.attributes where !attribute.key.isEmpty {
+            attributes.append(Attribute(Self.text(attribute.key), Self.value(attribute.value)))
+        }
         events = wire.events.map {
             Happening(nanos: $0.nanos, name: Self.text($0.name), attributes: Self.members(of: $0.attributes))
         }

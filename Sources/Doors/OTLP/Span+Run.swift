@@ -3,15 +3,17 @@ import Events
 extension Span {
     /// Whether a model, an agent or a tool is what it speaks of.
     var isOfAModel: Bool {
-        attributes.keys.contains { key in Names.marks.contains { key.hasPrefix($0) } } || events.contains { $0.name.hasPrefix("gen_ai.") }
+        attributes.contains { attribute in Names.marks.contains { $0.begins(attribute.name, attribute.mark) } }
+            || events.contains { $0.name.hasPrefix("gen_ai.") }
     }
 
     /// The span as a run of ours, the same however often and beside whatever else it is sent.
     ///
     /// It hangs under the message it names itself, else under the span it stands in; so what is nested is found below the
     /// topmost one that names a message. Its trace, and those it links to, may be a message's too.
-    /// - Parameter prefix: of the names that say where in a chat it belongs: `PREFIXmessage.id`, `PREFIXthread.id` …
-    func run(prefix: String, receivedAt: Timestamp) throws(Refusal) -> Event {
+    ///
+    /// - Returns: the run, and why it can't be kept where an ID is out of bounds.
+    func run(_ chat: ChatNames, receivedAt: Timestamp) throws(Refusal) -> (event: Event, refusal: Refusal?) {
         guard let trace else {
             throw Refusal(.invalidField, field: "traceId", "traceId must be 16 bytes (32 hex digits in JSON), not all zero.")
         }
@@ -21,22 +23,21 @@ extension Span {
         var attributes = Attributes(self.attributes)
         for event in events where event.name == Names.detailsEvent { attributes.add(event.attributes) }
 
-        var event = Event(id: "\(trace)-\(id)", body: .identify)
+        var event = Event(id: Self.runID(trace, id), body: .identify)
         var part = Event.RunPart()
-        var extra: [String: AttributeValue] = [:]
+        var extra = Extra()
         var omitted = 0
 
         // Where it belongs.
-        let message = messageID(prefix: prefix, in: &attributes)
-        let outer = parent.map { "\(trace)-\($0)" }
+        let message = messageID(chat, in: &attributes)
+        let outer = parent.map { Self.runID(trace, $0) }
         part.parent = message ?? outer
         if message != nil { part.within = outer }
         part.trace = trace
-        part.linkedTraces = links.compactMap(\.trace).filter { $0 != trace }
-        let threadNames = [prefix + "thread.id"] + Names.thread
-        event.thread = attributes.take(threadNames, \.name) ?? Attributes(origin.resource).look(threadNames, \.name)
-        event.user = attributes.take([prefix + "user.id"] + Names.user) { Self.plausibleID($0) }.map { Event.User(id: $0) }
-        extra["replyId"] = attributes.take(prefix + "reply.id", \.name).map { .text($0) }
+        if !links.isEmpty { part.linkedTraces = links.compactMap(\.trace).filter { $0 != trace } }
+        event.thread = attributes.take(chat.thread, \.name) ?? origin.attributes.look(chat.thread, \.name)
+        event.user = attributes.take(chat.user) { Self.plausibleID($0) }.map { Event.User(id: $0) }
+        extra[.replyId] = attributes.take(chat.reply, \.name).map { .text($0) }
 
         // What it is.
         part.name = name
@@ -60,35 +61,45 @@ extension Span {
         for (name, sources) in Names.details { extra[name] = attributes.take(sources) { $0 == .null ? nil : $0 } }
         for (name, prefixes) in Names.groups {
             var members = prefixes.reduce(into: [:]) { $0.merge(attributes.takeAll($1)) { first, _ in first } }
-            if name == "params", case .map(let more)? = attributes.take(Names.parameters, { $0.parsed.ifMap }) {
+            if name == .params, case .map(let more)? = attributes.take(Names.parameters, { $0.parsed.ifMap }) {
                 members.merge(more) { first, _ in first }
             }
             if !members.isEmpty { extra[name] = .map(Self.bounded(members, &omitted)) }
         }
-        let said = attributes.takeUnused(Names.firstInput + Names.otherInput + Names.firstOutput + Names.otherOutput)
-        if !said.isEmpty { extra["alsoSaid"] = .map(said) }
-        if let libraryName = AttributeValue.text(origin.library).text {
-            extra["library"] = .map(["name": .text(libraryName), "version": .text(origin.version)])
+        let said = attributes.takeUnused(Names.said)
+        if !said.isEmpty { extra[.alsoSaid] = .map(said) }
+        extra[.library] = origin.keptLibrary
+        if let resource = origin.keptResource {
+            extra[.resource] = resource.value
+            omitted += resource.omitted
         }
-        if !origin.resource.isEmpty { extra["resource"] = .map(Self.bounded(origin.resource, &omitted)) }
-        if (1...5).contains(kind) { extra["spanKind"] = .text(["internal", "server", "client", "producer", "consumer"][Int(kind) - 1]) }
-        if !state.isEmpty { extra["traceState"] = .text(state) }
-        extra["links"] = keptLinks(&omitted)
-        extra["events"] = keptEvents(&omitted)
+        if (1...5).contains(kind) { extra[.spanKind] = .text(Self.kindNames[Int(kind) - 1]) }
+        if !state.isEmpty { extra[.traceState] = .text(state) }
+        extra[.links] = keptLinks(&omitted)
+        extra[.events] = keptEvents(&omitted)
         event.metadata = Self.object(metadata(&attributes, &omitted))
-        if omitted > 0 { extra["omittedAttributes"] = .integer(Int64(omitted)) }
-        part.extra = Self.object(extra)
+        if omitted > 0 { extra[.omittedAttributes] = .integer(Int64(omitted)) }
+        part.extra = extra.json
 
+        var refusal: Refusal?
+        do {
+            try event.checkPlace()
+            try part.fit()
+        } catch {
+            refusal = error
+        }
         event.body = .run(part)
-        return event
+        return (event, refusal)
     }
+
+    private static let kindNames = ["internal", "server", "client", "producer", "consumer"]
 
     // MARK: where
 
-    private func messageID(prefix: String, in attributes: inout Attributes) -> String? {
-        if let id = attributes.take([prefix + "message.id"] + Names.message, Self.plausibleID) { return id }
+    private func messageID(_ chat: ChatNames, in attributes: inout Attributes) -> String? {
+        if let id = attributes.take(chat.message, Self.plausibleID) { return id }
         for name in Names.metadataObjects {
-            guard case .map(let members)? = attributes.look([name], { $0.parsed.ifMap }) else { continue }
+            guard case .map(let members)? = attributes.look(name, { $0.parsed.ifMap }) else { continue }
             for key in Names.messageInMetadata { if let id = members[key].flatMap(Self.plausibleID) { return id } }
         }
         return nil
@@ -103,18 +114,23 @@ extension Span {
     // MARK: what
 
     private func usage(_ attributes: inout Attributes) -> JSONText? {
-        var counts: [String: AttributeValue] = [:]
-        for (name, sources) in Names.usage {
-            if let count = attributes.take(sources, \.count), count >= 0 { counts[name] = .integer(count) }
+        var writer = JSONWriter()
+        var isEmpty = true
+        writer.object { writer in
+            for (name, sources) in Names.usage {
+                guard let count = attributes.take(sources, \.count), count >= 0 else { continue }
+                isEmpty = false
+                writer.field(name, count)
+            }
         }
-        return Self.object(counts)
+        return isEmpty ? nil : JSONText(trusted: writer.bytes)
     }
 
     // MARK: how
 
     /// The error a span ended with; an exception that was caught on the way is only an event of it.
     private func error(_ attributes: inout Attributes) -> JSONText? {
-        let type = attributes.take("error.type", \.text)
+        let type = attributes.take(Names.errorType, \.text)
         guard statusCode == 2 || type != nil else { return nil }
         let exception = events.last { $0.name == "exception" }?.attributes ?? [:]
         var error: [String: AttributeValue] = [:]

@@ -7,9 +7,9 @@ extension Span {
             attributes.take(Names.firstInput, Self.saying) ?? Self.list(Names.indexedInput, in: &attributes) ?? saidBefore()
             ?? attributes.take(Names.otherInput, Self.saying)
         // Instructions are the first message, where messages are what went in.
-        guard let instructions = attributes.take(Names.instructions, Self.saying) else { return said?.json }
+        guard let instructions = attributes.take(Names.instructions, Self.saying)?.parsed else { return said?.parsedJSON }
         let system = AttributeValue.map(["role": .text("system"), "parts": instructions])
-        switch said {
+        switch said?.parsed {
         case .list(let messages): return AttributeValue.list([system] + messages).json
         case let said?: return AttributeValue.list([system, said]).json
         case nil: return AttributeValue.list([system]).json
@@ -21,17 +21,17 @@ extension Span {
         let said =
             attributes.take(Names.firstOutput, Self.saying) ?? Self.list(Names.indexedOutput, in: &attributes) ?? saidAfter()
             ?? attributes.take(Names.otherOutput, Self.saying)
-        return said?.json
+        return said?.parsedJSON
     }
 
     private static func saying(_ value: AttributeValue) -> AttributeValue? {
         switch value {
         case .null, .text(""), .list([]): nil
-        default: value.parsed
+        default: value
         }
     }
 
-    private static func list(_ prefixes: [String], in attributes: inout Attributes) -> AttributeValue? {
+    private static func list(_ prefixes: [NamePrefix], in attributes: inout Attributes) -> AttributeValue? {
         for prefix in prefixes { if let list = attributes.takeList(prefix) { return list } }
         return nil
     }

@@ -1,5 +1,7 @@
 /// One span of an export, read from either encoding, before anything is made of it.
-struct Span: Sendable {
+///
+/// A class: a copy of a dozen fields that are counted each costs more than what is made of many of them.
+final class Span {
     /// 32 and 16 lower-case hex digits; nil where what was sent is not an ID (W3C Trace Context, section 3.2.2).
     var trace: String?
     var id: String?
@@ -11,37 +13,74 @@ struct Span: Sendable {
     /// Nanoseconds since 1970; 0 where there is none.
     var startNanos: UInt64 = 0
     var endNanos: UInt64 = 0
-    var attributes: [String: AttributeValue] = [:]
+    var attributes: [Attribute] = []
     var events: [Happening] = []
     var links: [Link] = []
     /// 0 unset, 1 ok, 2 error.
     var statusCode: Int64 = 0
     var statusMessage = ""
-    var origin = Origin()
+    let origin: Origin
 
-    struct Happening: Sendable {
+    init(from origin: Origin) { self.origin = origin }
+
+    struct Happening {
         var nanos: UInt64 = 0
         var name = ""
         var attributes: [String: AttributeValue] = [:]
     }
 
-    struct Link: Sendable {
+    struct Link {
         var trace: String?
         var id: String?
         var attributes: [String: AttributeValue] = [:]
     }
 
-    /// The program and the library that made it.
-    struct Origin: Sendable {
-        var resource: [String: AttributeValue] = [:]
-        var library = ""
-        var version = ""
+    /// The program and the library that made it: the same of all spans beside it, so what is made of it is made once.
+    final class Origin {
+        let resource: [String: AttributeValue]
+        let library: String
+        let version: String
+
+        init(resource: [String: AttributeValue], library: String, version: String) {
+            (self.resource, self.library, self.version) = (resource, library, version)
+        }
+
+        private(set) lazy var attributes = Attributes(resource)
+
+        /// What is kept of the resource, written, and how many of its attributes are not; nil where it has none.
+        private(set) lazy var keptResource: (value: AttributeValue, omitted: Int)? = {
+            guard !resource.isEmpty else { return nil }
+            var omitted = 0
+            let kept = Span.bounded(resource, &omitted)
+            return (.written(AttributeValue.map(kept).json!), omitted)
+        }()
+
+        /// nil where the library has no name.
+        private(set) lazy var keptLibrary: AttributeValue? = AttributeValue.text(library).text.map { name in
+            .written(AttributeValue.map(["name": .text(name), "version": .text(version)]).json!)
+        }
     }
 }
 
 extension Span {
+    /// The ID of a span's run.
+    static func runID(_ trace: String, _ span: String) -> String {
+        String(unsafeUninitializedCapacity: 49) { buffer in
+            // 32 and 16 digits, as `hex` makes them.
+            let (_, afterTrace) = UnsafeMutableBufferPointer(rebasing: buffer[..<32]).initialize(from: trace.utf8)
+            buffer.initializeElement(at: afterTrace, to: UInt8(ascii: "-"))
+            let (_, afterSpan) = UnsafeMutableBufferPointer(rebasing: buffer[(afterTrace + 1)...]).initialize(from: span.utf8)
+            return afterTrace + 1 + afterSpan
+        }
+    }
+
     /// An ID of `count` bytes as hex; nil for another length and for the invalid one of all zeros.
     static func hex(_ bytes: some Collection<UInt8>, count: Int) -> String? {
+        if let found = bytes.withContiguousStorageIfAvailable({ hex(bytes: $0, count: count) }) { return found }
+        return Array(bytes).withUnsafeBufferPointer { hex(bytes: $0, count: count) }
+    }
+
+    private static func hex(bytes: UnsafeBufferPointer<UInt8>, count: Int) -> String? {
         guard bytes.count == count, bytes.contains(where: { $0 != 0 }) else { return nil }
         return String(unsafeUninitializedCapacity: 2 * count) { buffer in
             var place = 0
