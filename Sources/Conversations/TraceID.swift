@@ -33,13 +33,17 @@ public struct TraceID: Sendable {
     /// The trace that a run's ID says, where that is `TRACE-SPAN` as the OTLP door writes it (P-BIND-6): 32 lower-case hex digits, a dash,
     /// and 16 more.
     public init?(ofRun id: String) {
-        let isOne =
-            id.utf8.count == 49
-            && id.utf8.enumerated().allSatisfy { place, byte in
-                place == 32 ? byte == UInt8(ascii: "-") : (48...57).contains(byte) || (97...102).contains(byte)
+        guard id.utf8.count == 49 else { return nil }
+        var id = id
+        let trace: String? = id.withUTF8 { bytes in
+            for place in 0..<49 {
+                let byte = bytes[place]
+                guard place == 32 ? byte == UInt8(ascii: "-") : (48...57).contains(byte) || (97...102).contains(byte) else { return nil }
             }
-        guard isOne else { return nil }
-        text = String(decoding: id.utf8.prefix(32), as: UTF8.self)
+            return String(decoding: bytes[..<32], as: UTF8.self)
+        }
+        guard let trace else { return nil }
+        text = trace
     }
 
     /// Between which two IDs those of this trace's runs stand.
@@ -67,24 +71,23 @@ public struct TraceID: Sendable {
     }
 }
 
-extension TraceID {
-    /// The traces of a run, the nearest first: its ID's, the one it names, those it links to (P-BIND-6).
-    fileprivate static func all(ofRun id: String, naming trace: String?, linking linked: [String]) -> [String] {
-        let own = TraceID(ofRun: id)?.text
-        let named = (trace.map { [$0] } ?? []) + linked
-        return own.map { own in [own] + named.filter { $0 != own } } ?? named
-    }
-}
-
 extension Event {
-    /// The traces that a run's part says, the nearest first.
+    /// The traces that a run's part says, the nearest first: its ID's, the one it names, those it links to (P-BIND-6).
     public var runTraces: [String] {
         guard case .run(let part) = body else { return [] }
-        return TraceID.all(ofRun: id, naming: part.trace, linking: part.linkedTraces)
+        let own = TraceID(ofRun: id)
+        return (own.map { [$0.text] } ?? []) + traces(named: part.trace, linked: part.linkedTraces, besides: own)
     }
 }
 
 extension Run {
-    /// Its traces, the nearest first.
-    public var traces: [String] { TraceID.all(ofRun: id, naming: trace, linking: linkedTraces) }
+    /// Its traces beside the one that its ID says (`TraceID.init(ofRun:)`), which comes first: the one it names, those it links to.
+    public func namedTraces(besides own: TraceID?) -> [String] { traces(named: trace, linked: linkedTraces, besides: own) }
+}
+
+private func traces(named: String?, linked: [String], besides own: TraceID?) -> [String] {
+    var traces = linked
+    if let named { traces.insert(named, at: 0) }
+    if let own { traces.removeAll { $0 == own.text } }
+    return traces
 }

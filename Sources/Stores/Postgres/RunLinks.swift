@@ -83,7 +83,8 @@ struct RunLinks {
                     [set.project.number, targets, thread])
             }
         }
-        let traces = run.traces
+        let own = TraceID(ofRun: id)
+        let traces = (own.map { [$0.text] } ?? []) + run.namedTraces(besides: own)
         for (rank, trace) in traces.enumerated() { try set.add(trace: trace, ofRun: id, rank: rank) }
         guard let before else {
             set.setRun(

@@ -16,7 +16,7 @@ struct RunLinks {
 
     static let readParent = "SELECT parent FROM run WHERE project = ? AND id = ?"
     static let children = "SELECT id FROM run INDEXED BY run_parent WHERE project = ? AND parent = ?"
-    static let insert = "INSERT INTO run (project, id, parent, link, thread, fallback) VALUES (?,?,?,?,?,?)"
+    static let insert = "INSERT INTO run (project, id, parent, link, thread, fallback) VALUES (?,?,?,?,?,?) ON CONFLICT DO NOTHING"
     static let setLink = "UPDATE run SET link = ?3 WHERE project = ?1 AND id = ?2 AND link <> ?3"
     static let insertTrace = "INSERT INTO run_trace VALUES (?,?,?,?) ON CONFLICT DO NOTHING"
     static let findMessage = "SELECT 1 FROM event WHERE project = ? AND id = ? AND space = 0 AND part = x''"
@@ -179,10 +179,15 @@ struct RunLinks {
     ///   - name: what an ID is called here, where it may be known by another name.
     ///   - threads: learns of turns.
     func partArrived(_ id: String, _ part: Run.Part? = nil, threads: inout ThreadRows, name: (String) throws -> String) throws {
+        // A part that says what kind of run it is mostly is the first, and all there is: that it was not is found out by inserting it.
+        if let part, case .run(let fields) = part.event.body, fields.kind != nil,
+            try firstPartArrived(id, part, threads: &threads, name: name)
+        {
+            return
+        }
         let before = try self.parent(of: id)
         let parts: [Run.Part]
         if let part, before == nil {
-            // The first of them is all there is.
             parts = [part]
         } else {
             parts = try EventRows.fetch(db, project: project, runs: [id]).map { item in
@@ -193,52 +198,92 @@ struct RunLinks {
         }
         guard var run = Run(folding: parts) else { return }
         run.parent = try run.parent.map(name)
-        let thread = try run.thread.flatMap { name in
-            try threads.knownNumber(of: name, in: project)
-                ?? Int64.fetchOne(
-                    db.cachedStatement(sql: "SELECT number FROM thread WHERE project = ? AND id = ?"), arguments: [project.number, name])
-        }
-        // By all of its parts, not by what is known so far: a start that comes after the end must not leave another time behind.
-        if run.isTurn, let thread {
-            for time in Run.turnTimes(of: parts) { try threads.applyTurn(at: time, roles: run.turnRoles, to: thread) }
-        }
-        if run.isTurn, let thread {
-            // Its messages may have been judged before.
-            for table in ["score", "vote"] {
-                try db.cachedStatement(sql: "UPDATE \(table) SET thread = ? WHERE project = ? AND target IN (?, ?) AND thread IS NULL")
-                    .execute(arguments: [thread, project.number, id, TurnFold.answerID(of: id)])
-            }
-        }
-        let traces = run.traces
-        let own = TraceID(ofRun: id)?.text
-        for (rank, trace) in traces.enumerated() where trace != own {
-            let insert = try hot(.insertTrace)
-            insert.bind(project.number)
-            insert.bind(trace)
-            insert.bind(id)
-            insert.bind(rank)
-            try insert.run()
-        }
+        let thread = try number(ofThread: run, threads)
         guard let before else {
-            // Nothing hangs under most runs when they come, and no link but their own changes.
-            let children = try children(of: id)
-            if !children.isEmpty { latest?.forget() }
-            let link = try children.isEmpty ? linkOfLeaf(id, naming: run.parent) : link(of: id, naming: run.parent)
-            try self.insert(run, link: link, thread: thread, fallback: message(of: traces))
-            if !children.isEmpty { try settle(around: run, children: children, before: nil) }
-            return
+            _ = try insert(run, thread: thread)
+            return try turnArrived(run, of: parts, thread: thread, threads: &threads)
         }
+        try turnArrived(run, of: parts, thread: thread, threads: &threads)
         latest?.forget()
+        let own = TraceID(ofRun: id)
+        let traces = run.namedTraces(besides: own)
+        try note(traces: traces, of: id, besides: own)
         try db.cachedStatement(sql: "UPDATE run SET parent = ?, thread = ? WHERE project = ? AND id = ?")
             .execute(arguments: [run.parent, thread, project.number, id])
         // Under another name its ID may have said a trace that this one doesn't.
-        if part == nil || !traces.isEmpty { try fallBack(id) }
+        if part == nil || own != nil || !traces.isEmpty { try fallBack(id) }
         if let named = before, named != run.parent { try noteMoved(named) }
         if part != nil, before == run.parent {
             _ = try settle(id)  // A later part that names the same parent, or none, moves no other link.
         } else {
             try settle(around: run, children: children(of: id), before: before)
         }
+    }
+
+    /// Answers whether it was the first; else nothing is changed.
+    private func firstPartArrived(_ id: String, _ part: Run.Part, threads: inout ThreadRows, name: (String) throws -> String) throws -> Bool
+    {
+        guard var run = Run(folding: [part]) else { return false }
+        run.parent = try run.parent.map(name)
+        let thread = try number(ofThread: run, threads)
+        guard try insert(run, thread: thread) else { return false }
+        try turnArrived(run, of: [part], thread: thread, threads: &threads)
+        return true
+    }
+
+    private func number(ofThread run: Run, _ threads: ThreadRows) throws -> Int64? {
+        try run.thread.flatMap { name in
+            try threads.knownNumber(of: name, in: project)
+                ?? Int64.fetchOne(
+                    db.cachedStatement(sql: "SELECT number FROM thread WHERE project = ? AND id = ?"), arguments: [project.number, name])
+        }
+    }
+
+    private func turnArrived(_ run: Run, of parts: [Run.Part], thread: Int64?, threads: inout ThreadRows) throws {
+        guard run.isTurn, let thread else { return }
+        // By all of its parts, not by what is known so far: a start that comes after the end must not leave another time behind.
+        for time in Run.turnTimes(of: parts) { try threads.applyTurn(at: time, roles: run.turnRoles, to: thread) }
+        // Its messages may have been judged before.
+        for table in ["score", "vote"] {
+            try db.cachedStatement(sql: "UPDATE \(table) SET thread = ? WHERE project = ? AND target IN (?, ?) AND thread IS NULL")
+                .execute(arguments: [thread, project.number, run.id, TurnFold.answerID(of: run.id)])
+        }
+    }
+
+    /// Notes which traces a run names; the one that its ID says needs no row, and is the nearest.
+    private func note(traces: [String], of run: String, besides own: TraceID?) throws {
+        for (rank, trace) in traces.enumerated() {
+            let insert = try hot(.insertTrace)
+            insert.bind(project.number)
+            insert.bind(trace)
+            insert.bind(run)
+            insert.bind(own == nil ? rank : rank + 1)
+            try insert.run()
+        }
+    }
+
+    /// A run that was not there: answers whether that is so, and else changes nothing.
+    private func insert(_ run: Run, thread: Int64?) throws -> Bool {
+        // Nothing hangs under most runs when they come, and no link but their own changes.
+        let children = try children(of: run.id)
+        let link = try children.isEmpty ? linkOfLeaf(run.id, naming: run.parent) : link(of: run.id, naming: run.parent)
+        let own = TraceID(ofRun: run.id)
+        let traces = run.namedTraces(besides: own)
+        let fallback = try message(of: own.map { [$0.text] + traces } ?? traces)
+        let insert = try hot(.insertRun)
+        insert.bind(project.number)
+        insert.bind(run.id)
+        insert.bind(run.parent)
+        insert.bind(link.rawValue)
+        insert.bind(thread)
+        insert.bind(fallback)
+        guard try insert.run() > 0 else { return false }
+        try note(traces: traces, of: run.id, besides: own)
+        if !children.isEmpty {
+            latest?.forget()
+            try settle(around: run, children: children, before: nil)
+        }
+        return true
     }
 
     /// Settles a run whose parent is another now, and all whose links that may change.
@@ -253,17 +298,6 @@ struct RunLinks {
             try noteMoved(id)
             if case .some(let parent?) = try parent(of: id) { try noteMoved(parent) }
         }
-    }
-
-    private func insert(_ run: Run, link: ParentLink, thread: Int64?, fallback: String?) throws {
-        let insert = try hot(.insertRun)
-        insert.bind(project.number)
-        insert.bind(run.id)
-        insert.bind(run.parent)
-        insert.bind(link.rawValue)
-        insert.bind(thread)
-        insert.bind(fallback)
-        try insert.run()
     }
 
     /// What stood under an ID stands elsewhere now: the follower looks at it again.
