@@ -8,6 +8,8 @@ public struct JSONWriter: Sendable {
     /// - Parameter capacity: bytes that it will take, about.
     public init(capacity: Int) { bytes.reserveCapacity(capacity) }
 
+    mutating func reserve(more count: Int) { bytes.reserveCapacity(bytes.count + count) }
+
     public var string: String { String(decoding: bytes, as: UTF8.self) }
 
     public mutating func object(_ write: (inout JSONWriter) throws -> Void) rethrows {

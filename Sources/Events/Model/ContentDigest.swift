@@ -11,7 +11,7 @@ public struct ContentDigest: Sendable, Hashable {
     public init(stored bytes: [UInt8]) { self.bytes = bytes }
 
     public init(_ event: Event) {
-        var input = FieldStream(of: event)
+        var input = FieldStream()
         input.add(event.type)
         input.add(event.id)
         input.add(event.thread)
@@ -45,6 +45,7 @@ public struct ContentDigest: Sendable, Hashable {
         case .identify, .other: break
         case .clientReport(let reasons): input.add(reasons)
         case .run(let part):
+            input.reserve(more: 448 + part.carried)
             input.add(part.kind?.rawValue)
             input.add(part.name)
             input.add(part.parent)
@@ -96,15 +97,10 @@ public struct ContentDigest: Sendable, Hashable {
 private struct FieldStream {
     private var bytes: [UInt8] = []
 
-    /// Room for a message as most are, and little enough that allocators have it at hand (glibc: 1032 bytes with the array's own head);
-    /// for what a run carries, so much.
-    init(of event: Event) {
-        if case .run(let part) = event.body {
-            bytes.reserveCapacity(max(960, 480 + part.carried + (event.metadata?.bytes.count ?? 0)))
-        } else {
-            bytes.reserveCapacity(960)
-        }
-    }
+    /// Room for a message as most are, and little enough that allocators have it at hand (glibc: 1032 bytes with the array's own head).
+    init() { bytes.reserveCapacity(960) }
+
+    mutating func reserve(more count: Int) { bytes.reserveCapacity(bytes.count + count) }
 
     var digest: SHA256.Digest {
         var hash = SHA256()

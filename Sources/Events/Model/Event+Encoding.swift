@@ -18,8 +18,6 @@ extension Event {
     /// The event as a JSON object; reading it gives the same event back.
     public func json(_ extent: Extent = .whole) -> JSONText {
         var writer = JSONWriter()
-        // What a run carries takes most of its room, and is known.
-        if case .run(let part) = body { writer = JSONWriter(capacity: 640 + part.carried + (metadata?.bytes.count ?? 0)) }
         writer.object { write(into: &$0, extent) }
         return JSONText(trusted: writer.bytes)
     }
@@ -65,7 +63,10 @@ extension Event {
             writer.field(ifPresent: "author", feedback.author)
         case .identify, .other: break
         case .clientReport(let reasons): writer.field("reasons", reasons)
-        case .run(let part): part.write(into: &writer)
+        case .run(let part):
+            // What it carries takes most of its room, and is known.
+            writer.reserve(more: 576 + part.carried)
+            part.write(into: &writer)
         case .score(let score):
             writer.field("target", score.target)
             writer.field("name", score.name)
