@@ -651,6 +651,26 @@ def test_bodies_that_are_held_open_do_not_add_up_to_more_than_the_machine_has(fr
     assert grown < 128 * MEGABYTE, f"16 connections that sent {16 * len(body) / 1000:.0f} KB hold {grown / MEGABYTE:.0f} MB"
 
 
+@pytest.mark.parametrize("shared", ["resource", "library", "thread"])
+@pytest.mark.parametrize("key, status", [("public", 200), ("secret", 200)])
+def test_what_spans_share_does_not_unfold_with_each_of_them(bombed, shared, key, status):
+    """Threat: half a megabyte that thousands of spans share, of which each says nothing: kept with each of them it is gigabytes."""
+    def texts(*named):
+        return [{"key": name, "value": {"stringValue": text}} for name, text in named]
+    resource = {"resource": texts(*((f"a{number}", "x" * 60_000) for number in range(8))), "thread": texts(("session.id", "t" * 480_000))}
+    spans = [{"traceId": f"{number + 1:032x}", "spanId": f"{number + 1:016x}", "attributes": [{"key": "gen_ai."}]} for number in range(4500)]
+    body = json.dumps({"resourceSpans": [{"resource": {"attributes": resource.get(shared, [])}, "scopeSpans": [{
+        "scope": {"name": "n" * 480_000 if shared == "library" else "n"}, "spans": spans}]}]}).encode()
+    assert len(body) < MEGABYTE
+    watch = Watch(bombed.gateway)
+    watch.forget_peak()
+    before = watch.memory()
+    answer = doors.call(bombed, getattr(bombed, key), "POST", "/v1/traces", body)
+    assert answer.status_code == status, answer.text[:200]
+    grown = watch.peak() - before
+    assert grown < 192 * MEGABYTE, f"memory grew by {grown / MEGABYTE:.0f} MB"
+
+
 def test_who_holds_bodies_open_takes_no_room_from_others_and_is_told_to_come_again(fresh):
     """Threat: the room for unfinished bodies is taken by one address, and everybody else is refused. Nobody gets more than a share of what is
     left; what finds no room is a 503 that says when to come again."""

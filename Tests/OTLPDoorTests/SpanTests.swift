@@ -204,6 +204,42 @@ struct SpanTests {
         #expect(run.event.thread == "t" && run.event.user?.id == "u")
         #expect(try JSONDocument.read(run.event.metadata?.bytes ?? []) { $0.count } == others + 2)
     }
+
+    /// A body of spans that say nothing, beside a resource with one attribute.
+    private func runs(of count: Int, name: String, _ text: String, lane: Lane) throws -> [Parcel.Item] {
+        let spans = (1...count).map { Exports.span($0, [("gen_ai.test", "\"x\"")]) }.joined(separator: ",")
+        let body =
+            "{\"resourceSpans\":[{\"resource\":{\"attributes\":[{\"key\":\"\(name)\",\"value\":{\"stringValue\":\"\(text)\"}}]},"
+            + "\"scopeSpans\":[{\"scope\":{\"name\":\"\(text)\",\"version\":\"1\"},\"spans\":[\(spans)]}]}]}"
+        return try Exports.door.decode(Exports.request(Array(body.utf8), "application/json", lane: lane)).items
+    }
+
+    @Test("what spans share is kept with each of them as long as there is room, and what is not is counted")
+    func sharedRoom() throws {
+        func kept(_ count: Int, _ length: Int, _ lane: Lane) throws -> Int {
+            let parts = try runs(of: count, name: "host", String(repeating: "x", count: length), lane: lane).map { item in
+                guard case .event(let event) = item, case .run(let part) = event.body, let extra = part.extra else {
+                    throw Refusal(.internal)
+                }
+                return extra.string
+            }
+            #expect(parts.allSatisfy { $0.contains("\"host\"") != $0.contains("\"omittedAttributes\":1") })
+            #expect(parts.allSatisfy { $0.utf8.count < length + 400 }, "the name of the library is not cut")
+            return parts.filter { $0.contains("\"host\"") }.count
+        }
+        #expect(try kept(500, 1000, .public) == 500 && kept(500, 8000, .secret) == 500)
+        #expect(try (20..<100).contains(kept(200, 50_000, .public)) && (150..<200).contains(kept(200, 50_000, .secret)))
+    }
+
+    @Test("a thread that a resource names too long is refused with each run, by its rule and in few words")
+    func longThread() throws {
+        let items = try runs(of: 3, name: "session.id", String(repeating: "t", count: 50_000), lane: .secret)
+        for item in items {
+            guard case .refused(let refused) = item else { throw Refusal(.internal) }
+            #expect(refused.refusal.field == "thread" && refused.refusal.message.contains("128 characters"))
+            #expect((refused.payload?.bytes.count ?? .max) < 52_000)
+        }
+    }
 }
 
 /// SplitMix64, so that a shuffle is the same each time.

@@ -23,9 +23,10 @@ public struct OTLPDoor: Door {
 
     public func decode(_ request: DoorRequest) throws(Refusal) -> Parcel {
         guard request.entrance.path == "/v1/traces" else { return Parcel(items: []) }
+        let room = Span.SharedRoom(ofBody: request.body.count, lane: request.lane)
         switch Form(contentType: request.contentType) {
-        case .json: return parcel(try Span.all(inJSON: request.body), receivedAt: request.receivedAt)
-        case .protobuf: return parcel(try Span.all(inProtobuf: request.body).map { .span($0) }, receivedAt: request.receivedAt)
+        case .json: return parcel(try Span.all(inJSON: request.body, room: room), receivedAt: request.receivedAt)
+        case .protobuf: return parcel(try Span.all(inProtobuf: request.body, room: room).map { .span($0) }, receivedAt: request.receivedAt)
         case nil:
             throw Refusal(.unsupportedEncoding, field: "Content-Type", "Content-Type must be application/x-protobuf or application/json.")
         }

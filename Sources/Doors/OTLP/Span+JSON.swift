@@ -9,9 +9,9 @@ extension Span {
 
     /// The spans of a body in OTLP's JSON form (OTLP specification, "JSON Protobuf Encoding"): IDs are hex of any case, 64-bit
     /// numbers are texts or numbers, members we don't know are nobody's fault.
-    static func all(inJSON body: [UInt8]) throws(Refusal) -> [Reading] {
+    static func all(inJSON body: [UInt8], room: SharedRoom) throws(Refusal) -> [Reading] {
         do {
-            return try JSONDocument.read(body, tolerant: true) { try readings($0) }
+            return try JSONDocument.read(body, tolerant: true) { try readings($0, room) }
         } catch let refusal as Refusal {
             throw refusal
         } catch let fault as JSONDocument.Fault {
@@ -22,7 +22,7 @@ extension Span {
                 // A text that was cut inside a character costs that character, not the batch.
                 let mended = Array(String(decoding: body, as: UTF8.self).utf8)
                 guard mended != body else { throw Refusal(.invalidUTF8) }
-                return try all(inJSON: mended)
+                return try all(inJSON: mended, room: room)
             case .outOfMemory: throw Refusal(.overloaded)
             }
         } catch {
@@ -30,7 +30,7 @@ extension Span {
         }
     }
 
-    private static func readings(_ json: JSONValue) throws(Refusal) -> [Reading] {
+    private static func readings(_ json: JSONValue, _ room: SharedRoom) throws(Refusal) -> [Reading] {
         guard json.kind == .object else { throw Refusal(.invalidField, "The body must be an object with resourceSpans.") }
         let resources = json["resourceSpans"]
         if let resources, !resources.isNull, resources.kind != .array {
@@ -42,7 +42,7 @@ extension Span {
             resource["scopeSpans"]?.forEachElement { scope in
                 let origin = Origin(
                     resource: attributes, library: scope["scope"]?["name"]?.string ?? "",
-                    version: scope["scope"]?["version"]?.string ?? "")
+                    version: scope["scope"]?["version"]?.string ?? "", room: room)
                 scope["spans"]?.forEachElement { span in
                     readings.append(span.kind == .object ? .span(Span(span, from: origin)) : .other(JSONText(span)))
                 }

@@ -3,7 +3,7 @@ import SwiftProtobuf
 
 extension Span {
     /// The spans of a protobuf body, in the order they stand in it.
-    static func all(inProtobuf body: [UInt8]) throws(Refusal) -> [Span] {
+    static func all(inProtobuf body: [UInt8], room: SharedRoom) throws(Refusal) -> [Span] {
         var options = BinaryDecodingOptions()
         // What we don't know we don't carry along either.
         options.discardUnknownFields = true
@@ -22,7 +22,8 @@ extension Span {
         for resource in export.resources {
             let attributes = members(of: resource.source.attributes)
             for scope in resource.scopes {
-                let origin = Origin(resource: attributes, library: text(scope.library.name), version: text(scope.library.version))
+                let origin = Origin(
+                    resource: attributes, library: text(scope.library.name), version: text(scope.library.version), room: room)
                 for span in scope.spans { spans.append(Span(span, from: origin)) }
             }
         }

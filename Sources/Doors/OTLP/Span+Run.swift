@@ -35,7 +35,7 @@ extension Span {
         if message != nil { part.within = outer }
         part.trace = trace
         if !links.isEmpty { part.linkedTraces = links.compactMap(\.trace).filter { $0 != trace } }
-        event.thread = attributes.take(chat.thread, \.name) ?? origin.attributes.look(chat.thread, \.name)
+        event.thread = attributes.take(chat.thread, \.name) ?? origin.thread(chat.thread)
         event.user = attributes.take(chat.user) { Self.plausibleID($0) }.map { Event.User(id: $0) }
         extra[.replyId] = attributes.take(chat.reply, \.name).map { .text($0) }
 
@@ -69,10 +69,7 @@ extension Span {
         let said = attributes.takeUnused(Names.said)
         if !said.isEmpty { extra[.alsoSaid] = .map(said) }
         extra[.library] = origin.keptLibrary
-        if let resource = origin.keptResource {
-            extra[.resource] = resource.value
-            omitted += resource.omitted
-        }
+        extra[.resource] = origin.keptResource(&omitted)
         if (1...5).contains(kind) { extra[.spanKind] = .text(Self.kindNames[Int(kind) - 1]) }
         if !state.isEmpty { extra[.traceState] = .text(state) }
         extra[.links] = keptLinks(&omitted)

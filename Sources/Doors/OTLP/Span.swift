@@ -19,9 +19,6 @@ final class Span {
     /// 0 unset, 1 ok, 2 error.
     var statusCode: Int64 = 0
     var statusMessage = ""
-    let origin: Origin
-
-    init(from origin: Origin) { self.origin = origin }
 
     struct Happening {
         var nanos: UInt64 = 0
@@ -35,31 +32,9 @@ final class Span {
         var attributes: [String: AttributeValue] = [:]
     }
 
-    /// The program and the library that made it: the same of all spans beside it, so what is made of it is made once.
-    final class Origin {
-        let resource: [String: AttributeValue]
-        let library: String
-        let version: String
+    let origin: Origin
 
-        init(resource: [String: AttributeValue], library: String, version: String) {
-            (self.resource, self.library, self.version) = (resource, library, version)
-        }
-
-        private(set) lazy var attributes = Attributes(resource)
-
-        /// What is kept of the resource, written, and how many of its attributes are not; nil where it has none.
-        private(set) lazy var keptResource: (value: AttributeValue, omitted: Int)? = {
-            guard !resource.isEmpty else { return nil }
-            var omitted = 0
-            let kept = Span.bounded(resource, &omitted)
-            return (.written(AttributeValue.map(kept).json!), omitted)
-        }()
-
-        /// nil where the library has no name.
-        private(set) lazy var keptLibrary: AttributeValue? = AttributeValue.text(library).text.map { name in
-            .written(AttributeValue.map(["name": .text(name), "version": .text(version)]).json!)
-        }
-    }
+    init(from origin: Origin) { self.origin = origin }
 }
 
 extension Span {
