@@ -75,16 +75,25 @@ struct AppendTests {
                 }
             }
             let project = try await store.createProject(named: "test", settings: .init())
-            var number = 0
-            let batches = [Int](repeating: 1, count: 20) + [Int](repeating: 100, count: 60)
+            var (number, runs) = (0, 0)
+            let batches = [Int](repeating: 1, count: 20) + [Int](repeating: 100, count: 120)
             for size in batches {
                 let events = (0..<size).map { _ in
                     number += 1
                     return Sample.message(Sample.id(number), thread: "t-\(number / 20)", at: Double(number), user: "u\(number / 100)")
                 }
-                _ = try await store.append([Sample.delivery(events, project: project.number)])
+                // Spans whose IDs say their trace, which each message asks for.
+                let spans = (0..<size / 5).map { place in
+                    var part = Event.RunPart()
+                    part.kind = .llm
+                    let trace = Sample.id(100_000 + number).replacing("-", with: "")
+                    part.parent = "\(trace)-00000000000000aa"
+                    return Event(id: "\(trace)-\(String(format: "%016x", place))", at: Sample.time(Double(number)), body: .run(part))
+                }
+                runs += spans.count
+                _ = try await store.append([Sample.delivery(events + spans, project: project.number)])
             }
-            let total = number
+            let total = number + runs
             _ = try await store.pool.write { try $0.execute("SELECT pg_stat_force_next_flush()") }
             let read = try await store.pool.write { db in
                 try db.fetchAll("SELECT relname, sum(idx_tup_read)::bigint FROM pg_stat_user_indexes GROUP BY relname").map { row in
