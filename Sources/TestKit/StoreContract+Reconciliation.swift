@@ -195,6 +195,18 @@ extension StoreContract {
                     "their parent is there now: \(grown)")
             }
         },
+        Clause(sentence: "siblings are bound on either side of their parent, in every order") { store, project in
+            let events = [
+                admitted(Sample.message(Sample.id(1))), admitted(Sample.runStart("run-1", parent: "run-0", at: 1)),
+                admitted(Sample.runStart("run-0", parent: Sample.id(1), at: 0)), admitted(Sample.runStart("run-2", parent: "run-0", at: 2)),
+            ]
+            try await inEveryOrder(events, store, project) { conversation, own in
+                let runs = conversation.items[0].runs
+                try require(
+                    runs.map(\.run.id) == ["run-0"] && runs[0].children.map(\.run.id) == ["run-1", "run-2"], "the runs are \(runs)")
+                try require(try await store.pendingLinks(in: own.number) == 0, "one waits")
+            }
+        },
         Clause(sentence: "only an id TRACE-SPAN says a trace") { store, project in
             let trace = Sample.id(1).replacing("-", with: "")
             let others = [trace, "\(trace)-1", "\(trace)-00000000000000AA", "\(trace)_00000000000000aa", "\(trace)-00000000000000aa0"]

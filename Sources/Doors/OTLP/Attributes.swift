@@ -21,8 +21,14 @@ struct Attributes {
     private static let many = 64
 
     /// Of two with one name the last counts.
-    init(_ attributes: [Attribute]) {
-        self.init(distinct: Self.areDistinct(attributes) ? attributes : Self.distinct(attributes))
+    /// - Parameter more: what stands beside the attributes; of two with one name there the first counts, and behind what is in them.
+    init(_ attributes: [Attribute], beside more: [[String: AttributeValue]] = []) {
+        var distinct = Self.areDistinct(attributes) ? attributes : Self.distinct(attributes)
+        if !more.isEmpty {
+            var names = Set(distinct.map(\.name))
+            for (name, value) in more.joined() where names.insert(name).inserted { distinct.append(Attribute(name, value)) }
+        }
+        self.init(distinct: distinct)
     }
 
     /// Whether no two have one name; false where there are so many that this takes long.
@@ -48,7 +54,7 @@ struct Attributes {
         entries = attributes
         isUsed = [Bool](repeating: false, count: attributes.count)
         bits = attributes.reduce(0) { $0 | $1.mark.bit }
-        // Names may be the same to Unicode that are not to the marks.
+        // Names may be the same to Unicode that are not to the marks: to neither are they a reason to stop.
         places =
             attributes.count < Self.many
             ? [:] : Dictionary(attributes.indices.map { (attributes[$0].name, $0) }, uniquingKeysWith: { first, _ in first })
@@ -66,14 +72,6 @@ struct Attributes {
             }
         }
         return distinct
-    }
-
-    /// Adds what stands beside the attributes; what is there already stays.
-    mutating func add(_ more: [String: AttributeValue]) {
-        let others = more.map { Attribute($0, $1) }.filter { place(of: $0.name, $0.mark) == nil }
-        let used = isUsed
-        self = Self(distinct: entries + others)
-        for place in used.indices { isUsed[place] = used[place] }
     }
 
     private func place(of name: String, _ mark: NameMark) -> Int? {

@@ -7,7 +7,7 @@ extension Span {
             || events.contains { $0.name.hasPrefix("gen_ai.") }
     }
 
-    /// The span as a run of ours, the same however often and beside whatever else it is sent.
+    /// The span as a run of ours, the same however often and beside whatever else it is sent, as long as there is room for what it shares.
     ///
     /// It hangs under the message it names itself, else under the span it stands in; so what is nested is found below the
     /// topmost one that names a message. Its trace, and those it links to, may be a message's too.
@@ -20,8 +20,8 @@ extension Span {
         guard let id else {
             throw Refusal(.invalidField, field: "spanId", "spanId must be 8 bytes (16 hex digits in JSON), not all zero.")
         }
-        var attributes = Attributes(self.attributes)
-        for event in events where event.name == Names.detailsEvent { attributes.add(event.attributes) }
+        let details = events.isEmpty ? [] : events.filter { $0.name == Names.detailsEvent }.map(\.attributes)
+        var attributes = Attributes(self.attributes, beside: details)
 
         var event = Event(id: Self.runID(trace, id), body: .identify)
         var part = Event.RunPart()

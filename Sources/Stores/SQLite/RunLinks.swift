@@ -265,8 +265,8 @@ struct RunLinks {
     /// A run that was not there: answers whether that is so, and else changes nothing.
     private func insert(_ run: Run, thread: Int64?) throws -> Bool {
         // Nothing hangs under most runs when they come, and no link but their own changes.
-        let children = try children(of: run.id)
-        let link = try children.isEmpty ? linkOfLeaf(run.id, naming: run.parent) : link(of: run.id, naming: run.parent)
+        let isLeaf = try !stands(run.id, by: .runAwaits)
+        let link = try isLeaf ? linkOfLeaf(run.id, naming: run.parent) : link(of: run.id, naming: run.parent)
         let own = TraceID(ofRun: run.id)
         let traces = run.namedTraces(besides: own)
         let fallback = try message(of: own.map { [$0.text] + traces } ?? traces)
@@ -279,9 +279,9 @@ struct RunLinks {
         insert.bind(fallback)
         guard try insert.run() > 0 else { return false }
         try note(traces: traces, of: run.id, besides: own)
-        if !children.isEmpty {
+        if !isLeaf {
             latest?.forget()
-            try settle(around: run, children: children, before: nil)
+            try settle(around: run, children: children(of: run.id), before: nil)
         }
         return true
     }
