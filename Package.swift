@@ -266,7 +266,8 @@ let package = Package(
         .target(name: "TestKit", dependencies: ["Events", "Conversations"], swiftSettings: strict),
 
         // Tests mirror the rooms.
-        .testTarget(name: "EventsTests", dependencies: ["Events"], swiftSettings: strict),
+        .testTarget(
+            name: "EventsTests", dependencies: ["Events", .product(name: "Crypto", package: "swift-crypto")], swiftSettings: strict),
         .testTarget(name: "ConversationsTests", dependencies: ["Conversations", "Events", "TestKit"], swiftSettings: strict),
         .testTarget(name: "ScrubbingTests", dependencies: ["Scrubbing", "Events", "TestKit"], swiftSettings: strict),
         .testTarget(name: "ClientTests", dependencies: ["ParleyClient"], swiftSettings: strict),

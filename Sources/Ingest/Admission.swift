@@ -142,13 +142,18 @@ enum WeakID {
 
     /// The most an ID of this length and alphabet can hold, in bits; 64 or some more where that is enough to know.
     private static func bits(of id: String) -> Double {
+        var id = id
+        return id.withUTF8 { bits(of: $0) }
+    }
+
+    private static func bits(of id: UnsafeBufferPointer<UInt8>) -> Double {
         var isDigits = true
         var isHex = true
         var first: UInt8?
         var second: UInt8?
         var hasThird = false
         var symbols = 0
-        for byte in id.utf8 where byte != UInt8(ascii: "-") && byte != UInt8(ascii: "_") {
+        for byte in id where byte != UInt8(ascii: "-") && byte != UInt8(ascii: "_") {
             symbols += 1
             if first == nil {
                 first = byte

@@ -1,3 +1,4 @@
+import Crypto
 import Events
 import Testing
 
@@ -34,6 +35,39 @@ struct ContentDigestTests {
     @Test("a digest is the same after a trip through text", arguments: EventTests.full)
     func roundTrip(_ event: Event) throws {
         #expect(try JSONDocument.read(event.json().bytes) { ContentDigest(try Event($0)) } == ContentDigest(event))
+    }
+
+    /// What stores compare with outlives the program that wrote it, so its form is fixed: each field a kind, a length and its bytes.
+    @Test(
+        "digests stay what they were, however long the fields are",
+        arguments: [0, 1, 15, 16, 700, 1017, 1018, 1019, 1020, 1021, 1022, 1023, 1024, 1025, 2048, 5000])
+    func form(length: Int) throws {
+        func field(_ kind: UInt8, _ bytes: some Collection<UInt8>) -> [UInt8] {
+            [kind] + (0..<4).map { UInt8(truncatingIfNeeded: bytes.count >> (8 * $0)) } + bytes
+        }
+        func text(_ text: String) -> [UInt8] { field(1, text.utf8) }
+        let long = String(repeating: "ü", count: length / 2) + String(repeating: "x", count: length % 2)
+        let at: Int64 = 1_795_269_802_123_000
+
+        var message: [UInt8] = text("message") + text("m") + text("t") + [3]
+        message += (0..<8).map { UInt8(truncatingIfNeeded: at >> (8 * $0)) }
+        message += text("u") + field(2, #"{"plan":"pro"}"#.utf8) + field(2, #"{"a":1,"b":2}"#.utf8) + [0]
+        message += text("user") + text(long) + text("r") + [0] + field(4, "2".utf8) + text("one") + text("two") + [0]
+        let sent = try EventTests.read(
+            #"{"type":"message","id":"m","thread":"t","at":"2026-11-21T14:03:22.123Z","user":{"id":"u","props":{"plan":"pro"}},"#
+                + #""metadata":{"b":2,"a":1},"role":"user","content":"\#(long)","replyTo":"r","tags":["one","two"]}"#
+        ).get()
+        #expect(ContentDigest(sent).bytes == Array(SHA256.hash(data: message).prefix(16)))
+
+        var run: [UInt8] = text("run") + text("r") + [0, 0, 0, 0, 0, 0] + text("llm") + text("n") + [0]
+        run += field(2, #"{"q":"\#(long)"}"#.utf8) + field(2, "\"\(long)\"".utf8) + text("gpt") + [0, 0] + text("0.25") + text("true")
+        run += [0, 0, 0] + field(4, "0".utf8)
+        let ran = try EventTests.read(
+            #"{"type":"run","id":"r","kind":"llm","name":"n","input":{"q":"\#(long)"},"output":"\#(long)","model":"gpt","#
+                + #""cost":0.25,"success":true}"#
+        ).get()
+        #expect(ContentDigest(ran).bytes == Array(SHA256.hash(data: run).prefix(16)))
+        #expect(ContentDigest(stored: ContentDigest(ran).bytes) == ContentDigest(ran))
     }
 
     /// Changes to one field each, of everything an event of any type can say.

@@ -5,13 +5,36 @@ import Crypto
 /// Two events with the same digest have the same content, whatever the order of their JSON members and whichever
 /// transport carried them. `sentAt` and everything the server adds are left out.
 public struct ContentDigest: Sendable, Hashable {
-    public let bytes: [UInt8]
+    // Two numbers, whose bytes in memory are the digest's: a list would be an allocation more for each event.
+    private let first: UInt64
+    private let second: UInt64
 
-    /// `bytes` are the 16 bytes of a digest made before.
-    public init(stored bytes: [UInt8]) { self.bytes = bytes }
+    /// All 16, in order.
+    public var bytes: [UInt8] { withUnsafeBytes { Array($0) } }
 
-    public init(_ event: Event) {
-        var input = FieldStream()
+    /// Calls `body` with the 16 bytes, valid while it runs.
+    public func withUnsafeBytes<Result, Failure: Error>(_ body: (UnsafeRawBufferPointer) throws(Failure) -> Result) throws(Failure)
+        -> Result
+    {
+        let words = (first, second)
+        return try Swift.withUnsafeBytes(of: words, body)
+    }
+
+    /// `bytes` are the 16 bytes of a digest made before; what is missing of them counts as zero.
+    public init(stored bytes: [UInt8]) { self.init(bytes.withUnsafeBytes { Self.words($0) }) }
+
+    /// Borrowed: an initializer would have a copy of its own otherwise, of all that is in an event.
+    public init(_ event: borrowing Event) { self.init(FieldStream.digest(of: event)) }
+
+    private init(_ words: (UInt64, UInt64)) { (first, second) = words }
+
+    fileprivate static func words(_ bytes: UnsafeRawBufferPointer) -> (UInt64, UInt64) {
+        var words: (UInt64, UInt64) = (0, 0)
+        Swift.withUnsafeMutableBytes(of: &words) { $0.copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes.prefix($0.count))) }
+        return words
+    }
+
+    fileprivate static func add(_ event: Event, to input: inout FieldStream) {
         input.add(event.type)
         input.add(event.id)
         input.add(event.thread)
@@ -45,7 +68,6 @@ public struct ContentDigest: Sendable, Hashable {
         case .identify, .other: break
         case .clientReport(let reasons): input.add(reasons)
         case .run(let part):
-            input.reserve(more: 448 + part.carried)
             input.add(part.kind?.rawValue)
             input.add(part.name)
             input.add(part.parent)
@@ -89,47 +111,74 @@ public struct ContentDigest: Sendable, Hashable {
             input.add(target)
             input.add(trace)
         }
-        bytes = input.digest.withUnsafeBytes { Array($0.prefix(16)) }
     }
 }
 
 /// Fields one after the other, each with its kind and length in front, so that no two events read the same.
+///
+/// They are gathered on the stack and hashed when that is full: most messages in one go, and none with an allocation of its own.
 private struct FieldStream {
-    private var bytes: [UInt8] = []
+    private static let room = 1024
 
-    /// Room for a message as most are, and little enough that allocators have it at hand (glibc: 1032 bytes with the array's own head).
-    init() { bytes.reserveCapacity(960) }
+    private var hash = SHA256()
+    /// Valid as long as `digest` runs, and with it this stream.
+    private let gathered: UnsafeMutableRawBufferPointer
+    private var count = 0
 
-    mutating func reserve(more count: Int) { bytes.reserveCapacity(bytes.count + count) }
+    private init(_ gathered: UnsafeMutableRawBufferPointer) { self.gathered = gathered }
 
-    var digest: SHA256.Digest {
-        var hash = SHA256()
-        bytes.withUnsafeBytes { hash.update(bufferPointer: $0) }
-        return hash.finalize()
+    static func digest(of event: Event) -> (UInt64, UInt64) {
+        withUnsafeTemporaryAllocation(byteCount: room, alignment: 1) { gathered in
+            var stream = FieldStream(gathered)
+            ContentDigest.add(event, to: &stream)
+            stream.hashGathered()
+            return stream.hash.finalize().withUnsafeBytes { ContentDigest.words($0) }
+        }
     }
 
-    private mutating func add(kind: UInt8, _ content: some Collection<UInt8>) {
-        bytes.append(kind)
-        withUnsafeBytes(of: UInt32(truncatingIfNeeded: content.count).littleEndian) { bytes.append(contentsOf: $0) }
-        bytes.append(contentsOf: content)
+    private mutating func hashGathered() {
+        hash.update(bufferPointer: UnsafeRawBufferPointer(rebasing: gathered[..<count]))
+        count = 0
+    }
+
+    private mutating func append(_ bytes: UnsafeRawBufferPointer) {
+        if bytes.count > gathered.count - count {
+            hashGathered()
+            guard bytes.count <= gathered.count else { return hash.update(bufferPointer: bytes) }
+        }
+        // In bounds: what does not fit was hashed above. Nothing to copy may have no address.
+        guard let source = bytes.baseAddress else { return }
+        (gathered.baseAddress! + count).copyMemory(from: source, byteCount: bytes.count)
+        count += bytes.count
+    }
+
+    private mutating func append(_ byte: UInt8) { withUnsafeBytes(of: byte) { append($0) } }
+
+    private mutating func add(kind: UInt8, _ content: UnsafeRawBufferPointer) {
+        append(kind)
+        withUnsafeBytes(of: UInt32(truncatingIfNeeded: content.count).littleEndian) { append($0) }
+        append(content)
     }
 
     mutating func add(_ text: String?) {
-        if let text { add(kind: 1, text.utf8) } else { bytes.append(0) }
+        guard var text else { return append(0) }
+        text.withUTF8 { add(kind: 1, UnsafeRawBufferPointer($0)) }
     }
 
     mutating func add(_ json: JSONText?) {
-        if let json { add(kind: 2, json.canonical) } else { bytes.append(0) }
+        guard let json else { return append(0) }
+        json.canonical.withUnsafeBytes { add(kind: 2, $0) }
     }
 
     mutating func add(_ time: Timestamp?) {
-        guard let time else { return bytes.append(0) }
-        bytes.append(3)
-        withUnsafeBytes(of: time.microseconds.littleEndian) { bytes.append(contentsOf: $0) }
+        guard let time else { return append(0) }
+        append(3)
+        withUnsafeBytes(of: time.microseconds.littleEndian) { append($0) }
     }
 
     mutating func add(_ list: [String]) {
-        add(kind: 4, String(list.count).utf8)
+        var count = String(list.count)
+        count.withUTF8 { add(kind: 4, UnsafeRawBufferPointer($0)) }
         for item in list { add(item) }
     }
 }

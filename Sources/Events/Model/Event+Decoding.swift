@@ -160,7 +160,7 @@ private struct FieldReader {
             guard !bytes.isEmpty, bytes.count <= most || bytes.count <= most * 4 && text.unicodeScalars.count <= most else {
                 throw refusal("must be 1 to \(most) characters.")
             }
-            guard !bytes.contains(0) else { throw refusal("must not contain NUL.") }
+            guard !bytes.hasNUL else { throw refusal("must not contain NUL.") }
         }
         return text
     }

@@ -17,9 +17,19 @@ extension Event {
 
     /// The event as a JSON object; reading it gives the same event back.
     public func json(_ extent: Extent = .whole) -> JSONText {
+        if extent == .besideColumns, isWhollyInColumns { return Self.nothing }
         var writer = JSONWriter()
         writer.object { write(into: &$0, extent) }
         return JSONText(trusted: writer.bytes)
+    }
+
+    private static let nothing = JSONText(trusted: Array("{}".utf8))
+
+    /// Whether columns hold all of it, as of most messages. It may be wrong in saying no, and then costs no more than being written.
+    private var isWhollyInColumns: Bool {
+        guard metadata == nil, unknown == nil, user?.props == nil, case .message(let message) = body, case .text(let text) = message.content
+        else { return false }
+        return message.replyTo == nil && message.retryOf == nil && message.tags.isEmpty && message.trace == nil && !text.hasNUL
     }
 
     private func write(into writer: inout JSONWriter, _ extent: Extent) {
@@ -206,8 +216,10 @@ extension String {
     /// Whether there is a NUL in it, where databases end a text.
     public var hasNUL: Bool {
         // The characters' own bytes, where they are in one piece: a view of them costs ten times as much to walk.
-        utf8.withContiguousStorageIfAvailable { bytes in
-            bytes.baseAddress.map { memchr($0, 0, bytes.count) != nil } ?? false
-        } ?? utf8.contains(0)
+        utf8.withContiguousStorageIfAvailable(\.hasNUL) ?? utf8.contains(0)
     }
+}
+
+extension UnsafeBufferPointer<UInt8> {
+    var hasNUL: Bool { baseAddress.map { memchr($0, 0, count) != nil } ?? false }
 }

@@ -163,7 +163,8 @@ public struct Parcel: Sendable {
     public var size: Int { items.indices.reduce(0) { $0 + items[$1].size } }
 
     public enum Item: Sendable {
-        case event(Event)
+        /// In a box of its own: an item goes through several hands, and a copy of all that is in an event counts a dozen references.
+        indirect case event(Event)
         case refused(RefusedItem)
 
         public var id: String? {

@@ -176,7 +176,7 @@ struct AppendTransaction {
         }
         let insert = try hot(.insertEvent)
         let isNew = try event.id.withBytes { id in
-            try admitted.digest.bytes.withUnsafeBytes { digest in
+            try admitted.digest.withUnsafeBytes { digest in
                 try (text ?? "").withBytes { content in
                     try admitted.payload.bytes.withUnsafeBufferPointer { payload in
                         insert.bind(project.number)
