@@ -38,21 +38,37 @@ final class DoorRoute: Sendable {
     }
 
     /// A request whose head was read: who knocks is settled, the body may still be to come.
-    struct Visit {
-        fileprivate(set) var caller: Caller
-        fileprivate(set) var asked: DoorRequest
+    ///
+    /// A class, as `Caller` is: each part of a request passes by here, and a copy of all that is in them counts fifty references.
+    final class Visit {
+        fileprivate let caller: Caller
+        fileprivate let asked: DoorRequest
         /// nil where a body is not looked at.
-        fileprivate(set) var body: BodyReader?
+        let body: BodyReader?
+
+        fileprivate init(_ caller: Caller, _ asked: DoorRequest, _ body: BodyReader?) {
+            (self.caller, self.asked, self.body) = (caller, asked, body)
+        }
     }
 
     /// Who a reply goes to.
-    struct Caller: Sendable {
-        fileprivate var origin: Knock.Origin
-        /// nil at an entrance that needs no key.
-        fileprivate var passage: Passage?
-        var contentType: String?
+    fileprivate final class Caller: Sendable {
+        let origin: Knock.Origin
+        /// nil at an entrance that needs no key, and where none opened it.
+        let passage: Passage?
+        /// To the project that is chosen, where it is.
+        let access: Access?
+        let contentType: String?
         /// The proof of a user, where it came in a header.
-        fileprivate var token: String?
+        let token: String?
+
+        init(_ head: HTTPRequestHead, _ origin: Knock.Origin, _ passage: Passage?) {
+            self.origin = origin
+            self.passage = passage
+            access = passage?.ownAccess
+            contentType = head.headers.first(name: "Content-Type")
+            token = head.headers.first(name: DoorRoute.tokenHeader)
+        }
     }
 
     /// P-AUTH-2: never in an address.
@@ -87,18 +103,19 @@ final class DoorRoute: Sendable {
     func enter(_ head: HTTPRequestHead, parameters: [String: String], peer: String) -> Entry {
         let knock = Knock(
             KnockHeaders(head), peer: peer, addresses: addresses, places: entrance.keyPlaces, mayLackOrigin: entrance.servesBackends)
-        var caller = Caller(
-            origin: knock.origin, passage: nil, contentType: head.headers.first(name: "Content-Type"),
-            token: head.headers.first(name: Self.tokenHeader))
+        let passage: Passage?
+        switch admit(knock) {
+        case .success(let opened): passage = opened
+        case .failure(let refusal): return .answer(refused(refusal, Caller(head, knock.origin, nil)))
+        }
+        let caller = Caller(head, knock.origin, passage)
         do throws(Refusal) {
-            caller.passage = try admit(knock).get()
-            let passage = caller.passage
             let asked = DoorRequest(
                 entrance: entrance, lane: passage?.lane ?? .public, project: passage.flatMap { $0.opensSeveral ? nil : $0.project?.name },
                 parameters: parameters, query: entrance.asks ? QueryText(QueryText.behindQuestionMark(head.uri)).values : [:],
                 contentType: caller.contentType, receivedAt: clock.now())
             let body = entrance.method == .get ? nil : try reader(of: head, in: asked.lane, for: holder(passage, knock))
-            return .visit(Visit(caller: caller, asked: asked, body: body))
+            return .visit(Visit(caller, asked, body))
         } catch {
             return .answer(refused(error, caller))
         }
@@ -111,7 +128,7 @@ final class DoorRoute: Sendable {
     }
 
     /// Answers a visit whose body is whole, or that has none. `done` is called on the loop, once, and never before this returns.
-    func answer(_ visit: consuming Visit, on loop: any EventLoop, _ done: @escaping @Sendable (Answer) -> Void) {
+    func answer(_ visit: Visit, on loop: any EventLoop, _ done: @escaping @Sendable (Answer) -> Void) {
         let caller = visit.caller
         var asked = visit.asked
         // What the body holds is held until the answer is made.
@@ -126,7 +143,7 @@ final class DoorRoute: Sendable {
             let isQuick = !entrance.asks && asked.body.count <= Self.quickBodyBytes
             guard isQuick else { return goOn(loop, done) { [asked] in await self.take(asked, from: caller) } }
             let parcel = try read(asked, from: caller)
-            guard let access = caller.passage?.ownAccess, parcel.destinations.allSatisfy({ $0 == .own }), !isNamed(parcel),
+            guard let access = caller.access, parcel.destinations.allSatisfy({ $0 == .own }), !isNamed(parcel),
                 access.lane == .secret || token(of: parcel, caller) == nil
             else {
                 return goOn(loop, done) { [asked] in await self.take(parcel, asked, from: caller) }
@@ -140,7 +157,7 @@ final class DoorRoute: Sendable {
     }
 
     /// The answer to a body that broke off.
-    func abandon(_ visit: consuming Visit, _ refusal: Refusal) -> Answer { refused(refusal, visit.caller) }
+    func abandon(_ visit: Visit, _ refusal: Refusal) -> Answer { refused(refusal, visit.caller) }
 
     private func goOn(
         _ loop: any EventLoop, _ done: @escaping @Sendable (Answer) -> Void, _ answer: @escaping @Sendable () async -> Answer
@@ -259,7 +276,7 @@ final class DoorRoute: Sendable {
 
     /// A body that never became a parcel is booked where its key writes; a knock that was not let in has nowhere to be booked.
     private func refused(_ refusal: Refusal, _ caller: Caller) -> Answer {
-        if !entrance.asks, let access = caller.passage?.ownAccess {
+        if !entrance.asks, let access = caller.access {
             ingest.book(refusal, from: access, over: entrance.transport, receivedAt: clock.now())
         }
         counters.count(refusal)
@@ -284,8 +301,7 @@ final class DoorRoute: Sendable {
 
     /// draft-ietf-httpapi-ratelimit-headers, in the three-field form that clients read today.
     private func addQuota(of caller: Caller, to headers: inout HTTPHeaders) {
-        guard let passage = caller.passage, passage.lane == .public, let access = passage.ownAccess, let quota = keys.quota(of: access)
-        else { return }
+        guard let access = caller.access, access.lane == .public, let quota = keys.quota(of: access) else { return }
         headers.add(name: "RateLimit-Limit", value: String(quota.limit))
         headers.add(name: "RateLimit-Remaining", value: String(quota.remaining))
         headers.add(name: "RateLimit-Reset", value: String(quota.resetSeconds))

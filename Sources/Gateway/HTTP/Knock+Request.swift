@@ -70,7 +70,10 @@ struct QueryText {
 
     /// The first value of that name, decoded; nil when it is not there or empty.
     subscript(_ name: String) -> String? {
-        for pair in bytes.split(separator: UInt8(ascii: "&")) {
+        var rest = bytes[...]
+        while !rest.isEmpty {
+            let pair = rest.prefix { $0 != UInt8(ascii: "&") }
+            rest = rest[pair.endIndex...].dropFirst()
             guard let equals = pair.firstIndex(of: UInt8(ascii: "=")), pair[..<equals].elementsEqual(name.utf8) else { continue }
             let value = pair[pair.index(after: equals)...]
             return value.isEmpty ? nil : Self.decoded(Substring(value))
