@@ -31,7 +31,7 @@ public struct Admission: Sendable {
     }
 
     private func decide(
-        _ event: Event, _ position: Int, _ lane: Lane, _ schema: Project.CheckMode, _ found: [Reason], _ sentAt: Timestamp?,
+        _ event: consuming Event, _ position: Int, _ lane: Lane, _ schema: Project.CheckMode, _ found: [Reason], _ sentAt: Timestamp?,
         _ receivedAt: Timestamp
     ) -> Decision {
         var overlooked = found
@@ -45,10 +45,9 @@ public struct Admission: Sendable {
             }
             overlooked.append(refusal.reason)
         }
-        let admitted = AdmittedEvent(
-            event: event, at: Self.time(of: event, position: position, sentAt: sentAt, receivedAt: receivedAt),
-            digest: ContentDigest(event))
-        return .admitted(admitted, overlooked: schema == .dryRun ? overlooked : [])
+        let at = Self.time(of: event, position: position, sentAt: sentAt, receivedAt: receivedAt)
+        let digest = ContentDigest(event)
+        return .admitted(AdmittedEvent(event: event, at: at, digest: digest), overlooked: schema == .dryRun ? overlooked : [])
     }
 
     /// P-RCPT-2: a receipt that a run comes with must be its parent's.

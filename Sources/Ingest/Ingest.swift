@@ -74,8 +74,7 @@ public struct Ingest: Sendable {
         let completion = watched(completion, transport, access.lane, receivedAt: receivedAt)
         let source = access.source(over: transport)
         var overlooked = access.overlooked
-        let bytes = access.lane == .public ? parcel.size : 0
-        switch keys.spend(parcel.items.count, bytes: bytes, by: access) {
+        switch keys.spend(parcel.items.count, bytes: parcel.size, by: access) {
         case .fits: break
         case .overlooked(let reason): overlooked.append(reason)
         case .refused(let refusal):

@@ -14,14 +14,15 @@ extension KeyRing {
     }
 
     /// Takes events off the quotas of the key, the address, the session and the project: all of them or none.
-    /// - Parameter bytes: what they say, about.
-    public func spend(_ events: Int, bytes: Int = 0, by access: Access) -> Spending {
+    /// - Parameter bytes: what they say, about; asked for where something is limited by it.
+    public func spend(_ events: Int, bytes: @autoclosure () -> Int = 0, by access: Access) -> Spending {
         guard let (quotas, project) = quotas(of: access) else { return .fits }
-        let amounts = [(Project.Quotas.Unit.events, events), (.bytes, bytes)]
+        lazy var size = bytes()
         func claims(_ owner: Project.Quotas.Owner, _ id: String) -> [QuotaBook.Claim] {
-            amounts.compactMap { unit, amount in
+            Project.Quotas.Unit.allCases.compactMap { unit in
                 quotas[owner, unit].map {
-                    .init(name: .init(project: project, owner: owner, unit: unit, id: id), quota: $0, amount: amount)
+                    .init(
+                        name: .init(project: project, owner: owner, unit: unit, id: id), quota: $0, amount: unit == .events ? events : size)
                 }
             }
         }

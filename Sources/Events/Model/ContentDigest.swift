@@ -155,14 +155,19 @@ private struct FieldStream {
     private mutating func append(_ byte: UInt8) { withUnsafeBytes(of: byte) { append($0) } }
 
     private mutating func add(kind: UInt8, _ content: UnsafeRawBufferPointer) {
-        append(kind)
-        withUnsafeBytes(of: UInt32(truncatingIfNeeded: content.count).littleEndian) { append($0) }
+        if gathered.count - count < 5 { hashGathered() }
+        // In bounds: there is room for five bytes now.
+        gathered.storeBytes(of: kind, toByteOffset: count, as: UInt8.self)
+        gathered.storeBytes(of: UInt32(truncatingIfNeeded: content.count).littleEndian, toByteOffset: count + 1, as: UInt32.self)
+        count += 5
         append(content)
     }
 
     mutating func add(_ text: String?) {
-        guard var text else { return append(0) }
-        text.withUTF8 { add(kind: 1, UnsafeRawBufferPointer($0)) }
+        guard let text else { return append(0) }
+        let isAdded: Void? = text.utf8.withContiguousStorageIfAvailable { add(kind: 1, UnsafeRawBufferPointer($0)) }
+        // A string that is not in one piece, as a bridged one may be.
+        if isAdded == nil { Array(text.utf8).withUnsafeBytes { add(kind: 1, $0) } }
     }
 
     mutating func add(_ json: JSONText?) {

@@ -32,7 +32,8 @@ public struct Event: Sendable, Equatable {
         case identify
         /// What the sender itself had to drop: an object of counts by reason.
         case clientReport(reasons: JSONText)
-        case run(RunPart)
+        /// In a box: it has five times as many fields as any other, and room for them would be in every event.
+        indirect case run(RunPart)
         case score(Score)
         case comment(Comment)
         /// Which W3C trace a message went with (Trace Context, section 3.2.2.3), noted after the message was sent.

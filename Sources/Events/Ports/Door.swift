@@ -162,9 +162,9 @@ public struct Parcel: Sendable {
     /// What they say in bytes, about.
     public var size: Int { items.indices.reduce(0) { $0 + items[$1].size } }
 
-    public enum Item: Sendable {
-        /// In a box of its own: an item goes through several hands, and a copy of all that is in an event counts a dozen references.
-        indirect case event(Event)
+    /// Each in a box: an item goes through several hands, and a copy of all that is in an event counts a dozen references.
+    public indirect enum Item: Sendable {
+        case event(Event)
         case refused(RefusedItem)
 
         public var id: String? {

@@ -135,7 +135,8 @@ public final class AdmittedEvent: Sendable {
         event: Event, at: Timestamp, digest: ContentDigest, names: [IDNames] = [], usesSchemeNames: Bool = false,
         pairsShareIDs: Bool = false
     ) {
-        self.init(event, event.json(.besideColumns), at, digest, names, usesSchemeNames, pairsShareIDs)
+        let payload = event.json(.besideColumns)
+        self.init(event, payload, at, digest, names, usesSchemeNames, pairsShareIDs)
     }
 
     private init(

@@ -1,5 +1,7 @@
 /// What became of one event. Said after commit, and the same for the same event sent again.
-public enum Verdict: Sendable, Equatable {
+///
+/// What went wrong stands in a box, since lists of verdicts are made for each parcel and nearly always say that all went well.
+public indirect enum Verdict: Sendable, Equatable {
     /// Committed at the store's level.
     case stored
     /// The same ID with the same content was stored before: success.
