@@ -100,6 +100,25 @@ struct EventTests {
         #expect(!payload.string.contains(event.id) && !payload.string.contains("t-1"))
     }
 
+    @Test(
+        "what a message says beside its columns is given back, though it be the only thing",
+        arguments: [
+            #""content":"Hello","replyTo":"r""#, #""content":"Hello","retryOf":"r""#, #""content":"Hello","tags":["t"]"#,
+            #""content":"Hello","trace":"0af7651916cd43dd8448eb211c80319c""#, #""content":"Hello","metadata":{"a":1}"#,
+            #""content":"Hello","user":{"id":"u","props":{"a":1}}"#, #""content":"Hello","later":1"#, #""content":"a\u0000b""#,
+            #""content":[{"type":"text","text":"Hello"}]"#, #""content":"""#, #""content":"Hello""#,
+        ])
+    func alone(_ field: String) throws {
+        let event = try Self.read(#"{"type":"message","id":"a","thread":"t","at":1,"role":"user",\#(field)}"#).get()
+        guard case .message(let message) = event.body else { return #expect(Bool(false), "it is no message") }
+        // As stores keep it: a text with NUL is not in its column.
+        var text: String?
+        if case .text(let content) = message.content, !content.hasNUL { text = content }
+        let columns = Event.Columns(
+            id: event.id, type: event.type, thread: event.thread, at: event.at!, user: event.user?.id, role: message.role, text: text)
+        #expect(try Event(columns, payload: event.json(.besideColumns).bytes) == event)
+    }
+
     @Test("an event as deep as a body may be can be read back from a store")
     func deepest() throws {
         let deep = String(repeating: "[", count: 63) + String(repeating: "]", count: 63)

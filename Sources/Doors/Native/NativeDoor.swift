@@ -91,9 +91,6 @@ public struct NativeDoor: SocketDoor {
 
 /// Reads events out of an envelope, within a lane's bounds.
 struct ParcelReader {
-    /// So many items have their room at once; lists that are longer, or that have none of them, grow as they are read.
-    private static let reserved = 1000
-
     let lane: Lane
     /// The bytes of the whole body: an event can't be larger, so small bodies need no measuring.
     let bodyBytes: Int
@@ -122,7 +119,7 @@ struct ParcelReader {
 
     func items(_ list: JSONValue) -> [Parcel.Item] {
         var items: [Parcel.Item] = []
-        items.reserveCapacity(min(list.count, Self.reserved))
+        items.reserveCapacity(list.count)
         list.forEachElement { items.append(item($0)) }
         return items
     }
