@@ -46,7 +46,7 @@ struct Aliases {
 
     /// Notes the names of an ID; what is stored under one of them moves.
     func register(_ ids: IDNames) throws {
-        for name in ids.names where !name.utf8.elementsEqual(ids.id.utf8) {
+        for name in ids.names where !name.hasSameBytes(as: ids.id) {
             let key = set.key(name)
             if set.aliases[key] == nil { _ = try id(of: name) }
             guard case .some(.none) = set.aliases[key] else { continue }
@@ -218,7 +218,7 @@ extension PostgresStore {
                 if let thread: String = row[4] { ids.append(thread) }
                 for id in ids where seen.insert(set.key(id)).inserted {
                     // What is itself another's name needs none.
-                    guard try aliases.id(of: id).utf8.elementsEqual(id.utf8) else { continue }
+                    guard try aliases.id(of: id).hasSameBytes(as: id) else { continue }
                     try aliases.register(IDNames(id: id, names: names(id)))
                 }
             }

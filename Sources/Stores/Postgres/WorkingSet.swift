@@ -246,7 +246,7 @@ final class WorkingSet {
     }
 
     func add(trace: String, ofMessage id: String) throws {
-        guard try !messages(ofTrace: trace).contains(where: { $0.utf8.elementsEqual(id.utf8) }) else { return }
+        guard try !messages(ofTrace: trace).contains(where: { $0.hasSameBytes(as: id) }) else { return }
         messagesOfTrace[key(trace)]!.insert(id)
         tracesOfMessage[key(id)]?.insert(trace)
         newMessageTraces.append((trace, id))
@@ -254,7 +254,7 @@ final class WorkingSet {
 
     func add(trace: String, ofRun id: String, rank: Int) throws {
         runsOfTrace[key(trace)]?.insert(key(id))
-        guard try !traces(ofRun: id).contains(where: { $0.trace.utf8.elementsEqual(trace.utf8) }) else { return }
+        guard try !traces(ofRun: id).contains(where: { $0.trace.hasSameBytes(as: trace) }) else { return }
         let place = tracesOfRun[key(id)]!.firstIndex { ($0.rank, $0.trace) > (rank, trace) } ?? tracesOfRun[key(id)]!.endIndex
         tracesOfRun[key(id)]!.insert((rank, trace), at: place)
         newRunTraces.append((trace, id, rank))

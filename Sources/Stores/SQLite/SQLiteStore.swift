@@ -185,36 +185,12 @@ struct NumberCache {
     }
 }
 
-/// An ID of a project's own, told apart as SQLite does: by its bytes, where Swift's texts are alike when Unicode holds them for the same.
-struct OwnedID: Hashable {
-    var project: ProjectID
-    var id: String
-
-    static func == (a: OwnedID, b: OwnedID) -> Bool { a.project == b.project && a.id.hasSameBytes(as: b.id) }
-
-    func hash(into hasher: inout Hasher) {
-        hasher.combine(project)
-        var id = id
-        id.withUTF8 { hasher.combine(bytes: UnsafeRawBufferPointer($0)) }
-    }
-}
-
 extension String {
     /// Its UTF-8, where it stands if that is in one piece.
     func withBytes<Result>(_ body: (UnsafeBufferPointer<UInt8>) throws -> Result) rethrows -> Result {
         if let result = try utf8.withContiguousStorageIfAvailable(body) { return result }
         var copy = self
         return try copy.withUTF8(body)
-    }
-
-    /// Whether two texts are one byte by byte. Texts that were made here lie in one piece; others are compared one byte after the other.
-    func hasSameBytes(as other: String) -> Bool {
-        let compared = utf8.withContiguousStorageIfAvailable { a in
-            other.utf8.withContiguousStorageIfAvailable { b in
-                a.count == b.count && (a.isEmpty || memcmp(a.baseAddress!, b.baseAddress!, a.count) == 0)
-            }
-        }
-        return (compared ?? nil) ?? utf8.elementsEqual(other.utf8)
     }
 }
 
