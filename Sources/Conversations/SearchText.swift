@@ -23,31 +23,53 @@ public enum SearchText {
     /// so that every index finds the same (FTS5, section 4.3.1). It goes by Unicode as the standard library has it, which has some later
     /// letters; they are words here.
     public static func forEachWord(of text: String, _ body: (_ word: [UInt8]) -> Void) {
+        var text = text
+        text.withUTF8 { forEachWord(in: $0, body) }
+    }
+
+    private static func forEachWord(in bytes: UnsafeBufferPointer<UInt8>, _ body: (_ word: [UInt8]) -> Void) {
         var word: [UInt8] = []
-        func end() {
+        func end(_ word: inout [UInt8]) {
             guard !word.isEmpty else { return }
             body(word)
             word.removeAll(keepingCapacity: true)
         }
-        for scalar in text.unicodeScalars {
-            switch scalar.value {
-            case 0x30...0x39, 0x61...0x7A: word.append(UInt8(scalar.value))
-            case 0x41...0x5A: word.append(UInt8(scalar.value) | 0x20)
-            case ..<0x80: end()
-            // A mark on the letter before it, which is left out; by itself it is nothing.
-            case 0x0300...0x036F: break
-            default:
-                guard scalar != scopeMark, isOfWord(scalar) else {
-                    end()
-                    continue
+        var place = 0
+        while place < bytes.count {
+            let byte = bytes[place]
+            guard byte >= 0x80 else {
+                place += 1
+                switch byte {
+                case 0x30...0x39, 0x61...0x7A: word.append(byte)
+                case 0x41...0x5A: word.append(byte | 0x20)
+                default: end(&word)
                 }
-                let standsAlone = isUnspaced(scalar)
-                if standsAlone { end() }
-                word.append(contentsOf: UTF8.encode(Folding.folded(scalar))!)
-                if standsAlone { end() }
+                continue
             }
+            let scalar = scalar(at: &place, in: bytes)
+            // A mark on the letter before it, which is left out; by itself it is nothing.
+            if (0x0300...0x036F).contains(scalar.value) { continue }
+            guard scalar != scopeMark, isOfWord(scalar) else {
+                end(&word)
+                continue
+            }
+            let standsAlone = isUnspaced(scalar)
+            if standsAlone { end(&word) }
+            word.append(contentsOf: UTF8.encode(Folding.folded(scalar))!)
+            if standsAlone { end(&word) }
         }
-        end()
+        end(&word)
+    }
+
+    /// The scalar of several bytes that begins at a place of a text, which is well-formed as every `String` is; the place moves behind it
+    /// (RFC 3629, section 3).
+    private static func scalar(at place: inout Int, in bytes: UnsafeBufferPointer<UInt8>) -> Unicode.Scalar {
+        let first = UInt32(bytes[place])
+        let (rest, bits): (Int, UInt32) = first < 0xE0 ? (1, first & 0x1F) : first < 0xF0 ? (2, first & 0x0F) : (3, first & 0x07)
+        var value = bits
+        for offset in 1...rest { value = value << 6 | UInt32(bytes[place + offset] & 0x3F) }
+        place += 1 + rest
+        return Unicode.Scalar(value)!
     }
 
     /// The words of a text as they stand, for a tokenizer to fold.

@@ -37,6 +37,29 @@ struct DatabaseTests {
         }
     }
 
+    @Test("an array keeps each element in its place, and each NULL")
+    func arrays() async throws {
+        try await withPool { pool in
+            try await pool.read { db in
+                let texts: [String?] = ["a", nil, "", "ü\0"]
+                let numbers: [Int64?] = [nil, .min, nil, 7]
+                let bytes: [TextBytes?] = [nil, nil, nil, TextBytes(Array("{}".utf8))]
+                let rows = try db.fetchAll(
+                    "SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[], $4::boolean[], $5::bytea[])",
+                    [texts, numbers, bytes, [true, false, true, false], [Blob([]), Blob([0]), Blob([255]), Blob([1, 2])]])
+                #expect(rows.map { $0[0] as String? } == texts)
+                #expect(rows.map { $0[1] as Int64? } == numbers)
+                #expect(rows.map { ($0[2] as TextBytes?)?.bytes } == bytes.map { $0?.bytes })
+                #expect(rows.map { $0[3] as Bool } == [true, false, true, false])
+                #expect(rows.map { $0[4] as Blob } == [Blob([]), Blob([0]), Blob([255]), Blob([1, 2])])
+                let found = try db.fetchOne(
+                    "SELECT array_position($1::text[], NULL), array_position($2::text[], NULL), cardinality($3::bigint[])",
+                    [texts, ["a", "b"], [nil, nil] as [Int64?]])!
+                #expect(found[0] as Int? == 2 && found[1] as Int? == nil && found[2] as Int == 2)
+            }
+        }
+    }
+
     @Test("a text keeps its NUL, and every other character")
     func nul() async throws {
         try await withPool { pool in

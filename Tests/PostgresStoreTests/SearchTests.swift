@@ -142,6 +142,33 @@ struct SearchTests {
         }
     }
 
+    @Test("a row has each word once, in order, with those that say where it is")
+    func rows() throws {
+        let project = ProjectID(7)
+        let row = try #require(
+            SearchRow(sequence: 9000, project: project, text: "Zebra apple-APPLE! Äpfel 12 apples \u{6F22}\u{5B57} aardvarks aardvark a"))
+        var words = ["12", "a", "aardvark", "aardvarks", "apfel", "apple", "apples", "zebra", "\u{6F22}", "\u{5B57}"]
+        words += [SearchText.scope(project)] + SearchText.Window.levels.map { SearchText.block(9000 >> $0, at: $0) }
+        words.sort { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+        #expect(String(decoding: row.words, as: UTF8.self) == words.map { "'\($0)' " }.joined())
+        #expect(SearchRow(sequence: 1, project: project, text: " -!\u{301}") == nil)
+    }
+
+    @Test("of more words than there is place for some are left out, and nothing else", arguments: [1, 3])
+    func tooMany(repeated: Int) throws {
+        let project = ProjectID(7)
+        let all = (0..<900_000).map { String($0, radix: 36) }
+        let text = Array(repeating: all, count: repeated).joined().joined(separator: " ")
+        let row = try #require(SearchRow(sequence: 9000, project: project, text: text))
+        let words = String(decoding: row.words, as: UTF8.self).split(separator: " ").map { String($0.dropFirst().dropLast()) }
+        let own = words.filter { $0.unicodeScalars.first == SearchText.scopeMark }
+        func bytes(_ words: [String]) -> Int { words.reduce(0) { $0 + $1.utf8.count } }
+        let count = bytes(words) - bytes(own)
+        #expect(own.count == 1 + SearchText.Window.levels.count)
+        #expect(Set(words).count == words.count && Set(words).subtracting(own).isSubset(of: all))
+        #expect(count <= SearchRow.maximumBytes && count > SearchRow.maximumBytes - 10)
+    }
+
     @Test("the plan of a stretch of the log says its words: every window has those of its rows")
     func windows() {
         for last in [0, 5, 8191, 8192, 1_000_000, 70_000_000] as [Int64] {

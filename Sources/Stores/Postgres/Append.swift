@@ -141,6 +141,7 @@ struct AppendTransaction {
             let admitted = own.flatMap(\.events)
             if admitted.contains(where: { $0.usesSchemeNames || !$0.names.isEmpty }) {
                 // Their IDs are known once their names are.
+                set.mayHaveNames = true
                 taking += set.prefetchNames(admitted, &pipeline)
                 later.append(project)
             } else {
@@ -284,11 +285,7 @@ struct AppendTransaction {
         }
         set.newEvents.append(
             .init(admitted: admitted, thread: thread, person: person, source: source, receivedAt: delivery.receivedAt))
-        set.touched.insert(key)
-        _ = event.renaming { id in
-            set.touched.insert(set.key(id))
-            return id
-        }
+        if set.mayHaveNames { set.touch(event) }
         switch event.body {
         case .message(let message): try RunLinks(set).messageArrived(event.id, trace: message.trace, thread: thread)
         case .run:

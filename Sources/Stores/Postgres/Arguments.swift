@@ -19,10 +19,41 @@ protocol Bindable: Sendable {
     /// Whether it is NULL.
     var isNull: Bool { get }
     func append(to bytes: inout [UInt8])
+    /// The elements of an array, each behind its length; answers whether one of them is NULL. Asked of the type and not of its array, so that
+    /// there is code of its own for each type: a batch has tens of thousands of elements.
+    static func append(elements: [Self], to bytes: inout [UInt8]) -> Bool
+    static func append(elements: [Self?], to bytes: inout [UInt8]) -> Bool
 }
 
 extension Bindable {
     var isNull: Bool { false }
+
+    static func append(elements: [Self], to bytes: inout [UInt8]) -> Bool {
+        for element in elements { element.appendBehindLength(to: &bytes) }
+        return false
+    }
+
+    static func append(elements: [Self?], to bytes: inout [UInt8]) -> Bool {
+        var hasNull = false
+        for element in elements {
+            if let element {
+                element.appendBehindLength(to: &bytes)
+            } else {
+                bytes.append(bigEndian: Int32(-1))
+                hasNull = true
+            }
+        }
+        return hasNull
+    }
+
+    private func appendBehindLength(to bytes: inout [UInt8]) {
+        // The length is known once the element is there.
+        let place = bytes.count
+        bytes.append(bigEndian: Int32(0))
+        append(to: &bytes)
+        let length = UInt32(bytes.count - place - 4)
+        for byte in 0..<4 { bytes[place + byte] = UInt8(truncatingIfNeeded: length >> (24 - 8 * UInt32(byte))) }
+    }
 }
 
 /// The values of a statement's `$1`, `$2`, …: `[project.number, id, time.microseconds]`.
@@ -95,8 +126,9 @@ struct Blob: Bindable, Hashable {
 extension Optional: Bindable where Wrapped: Bindable {
     static var type: UInt32 { Wrapped.type }
     static var arrayType: UInt32 { Wrapped.arrayType }
-    var isNull: Bool { self?.isNull ?? true }
+    var isNull: Bool { self == nil }
     func append(to bytes: inout [UInt8]) { self?.append(to: &bytes) }
+    static func append(elements: [Wrapped?], to bytes: inout [UInt8]) -> Bool { Wrapped.append(elements: elements, to: &bytes) }
 }
 
 /// An array of one dimension, as PostgreSQL's `array_recv` takes it.
@@ -106,23 +138,14 @@ extension Array: Bindable where Element: Bindable {
 
     func append(to bytes: inout [UInt8]) {
         bytes.append(bigEndian: Int32(isEmpty ? 0 : 1))
-        bytes.append(bigEndian: Int32(contains(where: \.isNull) ? 1 : 0))
+        let flags = bytes.count
+        bytes.append(bigEndian: Int32(0))
         bytes.append(bigEndian: Element.type)
         if isEmpty { return }
         bytes.append(bigEndian: Int32(count))
         bytes.append(bigEndian: Int32(1))
-        for element in self {
-            guard !element.isNull else {
-                bytes.append(bigEndian: Int32(-1))
-                continue
-            }
-            // The length is known once the element is there.
-            let place = bytes.count
-            bytes.append(bigEndian: Int32(0))
-            element.append(to: &bytes)
-            let length = UInt32(bytes.count - place - 4)
-            for byte in 0..<4 { bytes[place + byte] = UInt8(truncatingIfNeeded: length >> (24 - 8 * UInt32(byte))) }
-        }
+        // Whether one of them is NULL is the last byte of the flags.
+        if Element.append(elements: self, to: &bytes) { bytes[flags + 3] = 1 }
     }
 }
 

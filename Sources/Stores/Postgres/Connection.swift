@@ -90,6 +90,7 @@ final class Connection: Sendable {
             SET lock_timeout = \(milliseconds(configuration.lockTimeout));
             SET idle_in_transaction_session_timeout = \(milliseconds(configuration.idleInTransactionTimeout));
             \(configuration.isForWriting ? plansForWriting : "")
+            \(configuration.isParallel ? "" : "SET max_parallel_workers_per_gather = 0;")
             SET standard_conforming_strings = on; SET bytea_output = 'hex'; SET TimeZone = 'UTC'; SET jit = off;
             SET enable_seqscan = off;
             SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'

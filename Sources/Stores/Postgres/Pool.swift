@@ -27,6 +27,9 @@ final class Pool: Sendable {
         /// What writers run are look-ups in tables that grow: a plan made while a table was small, which reads all of it, would live on
         /// until the next ANALYZE, at ten times the cost; and one that is made anew each time costs as much as the statement.
         fileprivate(set) var isForWriting = false
+        /// Whether a statement may run in several processes. All but readers ask for some hundred rows by their index; starting a process
+        /// takes ten times as long as that, and a plan that is kept doesn't know how few there will be.
+        fileprivate(set) var isParallel = false
     }
 
     private let writers: Lane
@@ -37,8 +40,10 @@ final class Pool: Sendable {
     init(_ configuration: Configuration, logger: Logger) {
         var writing = configuration
         writing.isForWriting = true
+        var reading = configuration
+        reading.isParallel = true
         writers = Lane(maximum: configuration.maximumWriters, writing, logger)
-        readers = Lane(maximum: configuration.maximumReaders, configuration, logger)
+        readers = Lane(maximum: configuration.maximumReaders, reading, logger)
         followers = Lane(maximum: 1, configuration, logger)
         controls = Lane(maximum: 1, configuration, logger)
     }

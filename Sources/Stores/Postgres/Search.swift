@@ -17,7 +17,8 @@ extension PostgresStore {
     /// Indexes the next events; answers how many there were, or `limit` where it stopped before; nil where it is another's turn.
     func indexNext(_ limit: Int = PostgresStore.indexChunk, waits: Bool = false) async throws -> Int? {
         try await derive(waits: waits) { db, end in
-            let found = try db.fetchAll(SearchText.next, [end, limit, Self.maximumStepBytes])
+            let from = try Int64.fetchOne(db, sql: "SELECT indexed FROM search_state") ?? 0
+            let found = try db.fetchAll(SearchText.next, [from, end, limit, Self.maximumStepBytes])
             guard let last = found.last else { return 0 }
             let rows = found.compactMap { SearchRow(sequence: $0[0], project: ProjectID($0[1]), text: SearchText.words(of: $0)) }
             var pipeline = Pipeline()
@@ -40,27 +41,108 @@ struct SearchRow {
 
     /// Bytes of words in a row, each counted once: PostgreSQL has place for a mebibyte ("Text Search", "Limitations"), which some hundred
     /// thousand different words fill. Words beyond are not found.
-    private static let maximumBytes = 1_000_000
+    static let maximumBytes = 1_000_000
+    /// Bytes of words that are gathered before those that are there twice are taken out.
+    private static let gatheredBytes = 4 * maximumBytes
 
     /// nil where there is nothing to be found.
     init?(sequence: Int64, project: ProjectID, text: String) {
-        var bytes = 0
-        var words: Set<[UInt8]> = []
+        var found = WordList()
+        found.reserveCapacity(text.utf8.count)
+        var isFull = false
         SearchText.forEachWord(of: text) { word in
-            let word = SearchText.lexeme(word)
-            if bytes < Self.maximumBytes, words.insert(word).inserted { bytes += word.count }
+            guard !isFull else { return }
+            found.append(SearchText.lexeme(word))
+            guard found.byteCount >= Self.gatheredBytes else { return }
+            found.sort()
+            isFull = found.byteCount >= Self.maximumBytes
         }
-        guard !words.isEmpty else { return nil }
+        guard !found.isEmpty else { return nil }
+        if found.byteCount > Self.maximumBytes { found.sort() }
+        found.removeLast(beyond: Self.maximumBytes)
         (self.sequence, self.project) = (sequence, project)
-        let own = [SearchText.scope(project)] + SearchText.Window.levels.map { SearchText.block(sequence >> $0, at: $0) }
+        found.append(Array(SearchText.scope(project).utf8))
+        for level in SearchText.Window.levels { found.append(Array(SearchText.block(sequence >> level, at: level).utf8)) }
+        // In the order in which PostgreSQL keeps them, it has nothing to sort.
+        found.sort()
         var row: [UInt8] = []
-        row.reserveCapacity(bytes + 3 * words.count + 80)
-        for word in words.sorted(by: { $0.lexicographicallyPrecedes($1) }) + own.map({ Array($0.utf8) }) {
+        row.reserveCapacity(found.byteCount + 3 * found.count)
+        found.forEach { word in
             row.append(UInt8(ascii: "'"))
             row.append(contentsOf: word)
             row.append(contentsOf: "' ".utf8)
         }
-        self.words = row
+        words = row
+    }
+}
+
+/// Words one after the other in one piece of memory.
+private struct WordList {
+    private struct Place {
+        /// The first eight bytes, the first of them the greatest, and zeros where there are fewer: what most words are told apart by.
+        let key: UInt64
+        let offset: Int
+        let length: Int
+    }
+
+    private var bytes: [UInt8] = []
+    private var places: [Place] = []
+
+    var isEmpty: Bool { places.isEmpty }
+    var count: Int { places.count }
+    /// Bytes of all words.
+    var byteCount: Int { bytes.count }
+
+    /// Makes room for a text of so many bytes, and the words that are added to every row.
+    mutating func reserveCapacity(_ count: Int) {
+        bytes.reserveCapacity(count + 80)
+        places.reserveCapacity(count / 5 + 8)
+    }
+
+    mutating func append(_ word: [UInt8]) {
+        var key: UInt64 = 0
+        for place in 0..<8 { key = key << 8 | (place < word.count ? UInt64(word[place]) : 0) }
+        places.append(Place(key: key, offset: bytes.count, length: word.count))
+        bytes.append(contentsOf: word)
+    }
+
+    /// Sorts the words by their bytes, each once.
+    mutating func sort() {
+        var kept: [UInt8] = []
+        kept.reserveCapacity(bytes.count)
+        var keptPlaces: [Place] = []
+        keptPlaces.reserveCapacity(places.count)
+        bytes.withUnsafeBufferPointer { bytes in
+            func word(_ place: Place) -> UnsafeBufferPointer<UInt8> {
+                UnsafeBufferPointer(rebasing: bytes[place.offset..<place.offset + place.length])
+            }
+            places.sort { a, b in
+                if a.key != b.key { return a.key < b.key }
+                return word(a).lexicographicallyPrecedes(word(b))
+            }
+            var last: Place?
+            for place in places {
+                if let last, last.key == place.key, word(last).elementsEqual(word(place)) { continue }
+                last = place
+                keptPlaces.append(Place(key: place.key, offset: kept.count, length: place.length))
+                kept.append(contentsOf: word(place))
+            }
+        }
+        (bytes, places) = (kept, keptPlaces)
+    }
+
+    /// Takes words off the end until all of them have no more bytes than that.
+    mutating func removeLast(beyond maximum: Int) {
+        while let last = places.last, last.offset + last.length > maximum {
+            places.removeLast()
+            bytes.removeLast(last.length)
+        }
+    }
+
+    func forEach(_ body: (UnsafeBufferPointer<UInt8>) -> Void) {
+        bytes.withUnsafeBufferPointer { bytes in
+            for place in places { body(UnsafeBufferPointer(rebasing: bytes[place.offset..<place.offset + place.length])) }
+        }
     }
 }
 
@@ -79,12 +161,11 @@ extension SearchText {
     /// The next rows to index, and whether there are more of them than their bytes allow.
     static let next = """
         SELECT sequence, project, space, content, payload, held_back FROM (
-            SELECT *, coalesce(bool_or(before > $3) OVER (), false) AS held_back FROM (
+            SELECT *, coalesce(bool_or(before > $4) OVER (), false) AS held_back FROM (
                 SELECT *, sum(coalesce(octet_length(content), 0) + coalesce(octet_length(payload), 0))
                     OVER (ORDER BY sequence ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
-                FROM (SELECT \(columns) FROM event WHERE sequence > (SELECT indexed FROM search_state) AND sequence <= $1
-                    ORDER BY sequence LIMIT $2) e) e) e
-        WHERE before IS NULL OR before <= $3 ORDER BY sequence
+                FROM (SELECT \(columns) FROM event WHERE sequence > $1 AND sequence <= $2 ORDER BY sequence LIMIT $3) e) e) e
+        WHERE before IS NULL OR before <= $4 ORDER BY sequence
         """
 
     static let insert = """

@@ -106,11 +106,12 @@ private struct Wanted {
             let place = pipeline.add(sql, [project, ids])
             taking.append { try take(ids, $0[place]) }
         }
-        ask(WorkingSet.selectIdentities, identities) { ids, rows in
-            for id in ids {
-                set.messages[set.key(id)] = .some(nil)
-                set.others[set.key(id)] = .some(nil)
-            }
+        func keys(_ ids: Set<String>) -> Set<OwnedID> { Set(ids.lazy.map(set.key)) }
+        let (identityKeys, arrivingKeys, runKeys) = (keys(identities), keys(arriving), keys(runs))
+        let (traceKeysOfMessages, traceKeysOfRuns) = (keys(ofMessages), keys(ofRuns))
+        ask(WorkingSet.selectIdentities, identities) { _, rows in
+            set.messages.note(asked: identityKeys)
+            set.others.note(asked: identityKeys)
             for row in rows {
                 let identity = WorkingSet.identity(row)
                 if row[1] as Int == Event.IDSpace.message.rawValue {
@@ -130,25 +131,31 @@ private struct Wanted {
         // A later part of a run needn't say which thread it is in.
         ask(ThreadRows.selectOfRuns, runs) { set.threads.keep([], $1) }
         ask(WorkingSet.selectAncestry, runs.union(parents)) { set.keepAncestry(of: $0, $1) }
-        ask(WorkingSet.selectChildren, arriving.union(runs)) { set.keepChildren(of: $0, $1) }
-        ask(WorkingSet.selectVotedOn, arriving) { ids, rows in
-            for id in ids { set.isVotedOn[set.key(id)] = false }
+        ask(WorkingSet.selectChildren, runs.isEmpty ? arriving : arriving.union(runs)) { _, rows in
+            set.children.note(asked: arrivingKeys)
+            set.children.note(asked: runKeys)
+            set.keepChildren(rows)
+        }
+        ask(WorkingSet.selectVotedOn, arriving) { _, rows in
+            set.isVotedOn.note(asked: arrivingKeys)
             for row in rows { set.isVotedOn[set.key(row[0])] = true }
         }
-        ask(WorkingSet.selectScored, arriving.union(threads)) { ids, rows in
-            for id in ids { set.isScored[set.key(id)] = false }
+        ask(WorkingSet.selectScored, arriving.union(threads)) { [threads] _, rows in
+            set.isScored.note(asked: arrivingKeys)
+            for thread in threads { set.isScored[set.key(thread)] = false }
             for row in rows { set.isScored[set.key(row[0])] = true }
         }
-        ask(WorkingSet.selectTracesOfMessages, arriving) { ids, rows in
-            for id in ids { set.tracesOfMessage[set.key(id)] = [] }
+        ask(WorkingSet.selectTracesOfMessages, arriving) { _, rows in
+            set.tracesOfMessage.note(asked: arrivingKeys)
             for row in rows { set.tracesOfMessage[set.key(row[0])]!.insert(row[1]) }
         }
-        ask(WorkingSet.selectMessagesOfTraces, ofRuns.union(ofMessages)) { traces, rows in
-            for trace in traces { set.messagesOfTrace[set.key(trace)] = [] }
+        ask(WorkingSet.selectMessagesOfTraces, ofRuns.isEmpty ? ofMessages : ofRuns.union(ofMessages)) { _, rows in
+            set.messagesOfTrace.note(asked: traceKeysOfMessages)
+            set.messagesOfTrace.note(asked: traceKeysOfRuns)
             for row in rows { set.messagesOfTrace[set.key(row[0])]!.insert(row[1]) }
         }
-        ask(WorkingSet.selectRunsOfTraces, ofMessages) { traces, rows in
-            for trace in traces { set.runsOfTrace[set.key(trace)] = [] }
+        ask(WorkingSet.selectRunsOfTraces, ofMessages) { _, rows in
+            set.runsOfTrace.note(asked: traceKeysOfMessages)
             for row in rows { set.runsOfTrace[set.key(row[0])]!.insert(set.key(row[1])) }
         }
         if !ofRuns.isEmpty {

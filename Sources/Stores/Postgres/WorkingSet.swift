@@ -29,24 +29,26 @@ final class WorkingSet {
     var isForgotten = true
 
     // What is known; a value of nil: that it is not there.
-    var messages: [OwnedID: Identity?] = [:]
-    var others: [OwnedID: Identity?] = [:]
+    var messages = Known<Identity?>(nothing: nil)
+    var others = Known<Identity?>(nothing: nil)
     var parts: [OwnedID: [Run.Part]] = [:]
     var runs: [OwnedID: RunRow?] = [:]
-    var children: [OwnedID: Set<OwnedID>] = [:]
+    var children = Known<Set<OwnedID>>(nothing: [])
     /// Whether there are votes or scores on something.
-    var isVotedOn: [OwnedID: Bool] = [:]
-    var isScored: [OwnedID: Bool] = [:]
-    var tracesOfMessage: [OwnedID: Set<String>] = [:]
-    var messagesOfTrace: [OwnedID: Set<String>] = [:]
-    var runsOfTrace: [OwnedID: Set<OwnedID>] = [:]
+    var isVotedOn = Known(nothing: false)
+    var isScored = Known(nothing: false)
+    var tracesOfMessage = Known<Set<String>>(nothing: [])
+    var messagesOfTrace = Known<Set<String>>(nothing: [])
+    var runsOfTrace = Known<Set<OwnedID>>(nothing: [])
     var tracesOfRun: [OwnedID: [(rank: Int, trace: String)]] = [:]
     var votes: [VoteKey: Vote?] = [:]
     var people: [OwnedID: Person?] = [:]
     var sources: [Source: Int64] = [:]
     var aliases: [OwnedID: String?] = [:]
-    /// Whether something is stored under an ID, whatever it is; and IDs that events of this transaction named.
+    /// Whether something is stored under an ID, whatever it is; and where events of this transaction may use other names, IDs that they
+    /// named.
     var isStoredUnder: [OwnedID: Bool] = [:]
+    var mayHaveNames = false
     var touched: Set<OwnedID> = []
     /// nil: nobody asked; `.some(nil)`: nothing was ever erased in the project.
     var tombstones: Tombstones??
@@ -138,7 +140,8 @@ final class WorkingSet {
     func children(of parent: String) throws -> Set<OwnedID> {
         let key = key(parent)
         if let known = children[key] { return known }
-        keepChildren(of: [parent], try ask(Self.selectChildren, [project.number, [parent]]))
+        children.note(asked: [key])
+        keepChildren(try ask(Self.selectChildren, [project.number, [parent]]))
         return children[key]!
     }
 
@@ -260,21 +263,30 @@ final class WorkingSet {
         newRunTraces.append((trace, id, rank))
     }
 
+    /// Notes the IDs that an event names.
+    func touch(_ event: Event) {
+        touched.insert(key(event.id))
+        _ = event.renaming { id in
+            touched.insert(key(id))
+            return id
+        }
+    }
+
     /// What stood under an ID stands elsewhere now: the follower looks at it again.
     func noteMoved(_ id: String) { moved.insert(key(id)) }
 
     /// Gives up what is known, after rows were changed past it.
     func forget() {
-        messages = [:]
-        others = [:]
+        messages.forget()
+        others.forget()
         parts = [:]
         runs = [:]
-        children = [:]
-        isVotedOn = [:]
-        isScored = [:]
-        tracesOfMessage = [:]
-        messagesOfTrace = [:]
-        runsOfTrace = [:]
+        children.forget()
+        isVotedOn.forget()
+        isScored.forget()
+        tracesOfMessage.forget()
+        messagesOfTrace.forget()
+        runsOfTrace.forget()
         tracesOfRun = [:]
         votes = [:]
         isStoredUnder = [:]
@@ -303,8 +315,8 @@ final class WorkingSet {
         for id in above where runs[key(id)] == nil { runs[key(id)] = .some(nil) }
     }
 
-    func keepChildren(of ids: [String], _ rows: Rows) {
-        for id in ids { children[key(id)] = [] }
+    /// Rows of `selectChildren`, for IDs that were noted to be asked about.
+    func keepChildren(_ rows: Rows) {
         for row in rows {
             let (child, parent) = (key(row[0]), key(row[1]))
             if runs[child] == nil { runs[child] = .some(Self.runRow(row)) }
