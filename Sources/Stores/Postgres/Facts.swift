@@ -3,7 +3,7 @@ import Events
 
 extension PostgresStore {
     /// Events that facts and figures take on in one step: what a step asks, it asks for all of them at once.
-    static let followChunk = 512
+    static let followChunk = 1024
 
     /// Follows the next events; answers how many there were, nil where it is another's turn.
     func followNext(_ limit: Int = PostgresStore.followChunk, waits: Bool = false) async throws -> Int? {

@@ -6,7 +6,7 @@ extension PostgresStore {
     private static let maximumStepBytes = 16 << 20
 
     /// Events that search takes on in one step.
-    static let indexChunk = 512
+    static let indexChunk = 1024
 
     /// Indexes what is in the log, without anything else that follows it, until all of it is or the time is over; for a copy from elsewhere.
     public func index(within time: Duration) async throws {
