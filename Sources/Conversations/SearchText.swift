@@ -61,8 +61,8 @@ public enum SearchText {
         end(&word)
     }
 
-    /// The scalar of several bytes that begins at a place of a text, which is well-formed as every `String` is; the place moves behind it
-    /// (RFC 3629, section 3).
+    /// The scalar of several bytes that begins at a place of a text; the place moves behind it (RFC 3629, section 3). The bytes are a
+    /// `String`'s, which is always well-formed: as many follow as the first says, and what they say is a scalar.
     private static func scalar(at place: inout Int, in bytes: UnsafeBufferPointer<UInt8>) -> Unicode.Scalar {
         let first = UInt32(bytes[place])
         let (rest, bits): (Int, UInt32) = first < 0xE0 ? (1, first & 0x1F) : first < 0xF0 ? (2, first & 0x0F) : (3, first & 0x07)

@@ -77,6 +77,9 @@ struct SearchRow {
 }
 
 /// Words one after the other in one piece of memory.
+///
+/// They are looked at where they stand: each place is of bytes that `append` or `sort` wrote right before it, and is taken out with them
+/// (`removeLast`), so that it never reaches beyond them; no pointer outlives the call in which it is made.
 private struct WordList {
     private struct Place {
         /// The first eight bytes, the first of them the greatest, and zeros where there are fewer: what most words are told apart by.
