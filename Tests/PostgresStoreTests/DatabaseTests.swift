@@ -60,6 +60,18 @@ struct DatabaseTests {
         }
     }
 
+    @Test("only readers may have other processes help them")
+    func processes() async throws {
+        try await withPool { pool in
+            let asking: @Sendable (Database) throws -> String? = {
+                try String.fetchOne($0, sql: "SELECT current_setting('max_parallel_workers_per_gather')")
+            }
+            let (writing, following) = (try await pool.write(asking), try await pool.follow(asking))
+            let (controlling, reading) = (try await pool.readControl(asking), try await pool.read(asking))
+            #expect([writing, following, controlling] == ["0", "0", "0"] && reading != "0")
+        }
+    }
+
     @Test("a text keeps its NUL, and every other character")
     func nul() async throws {
         try await withPool { pool in

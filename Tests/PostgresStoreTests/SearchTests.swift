@@ -169,6 +169,16 @@ struct SearchTests {
         #expect(count <= SearchRow.maximumBytes && count > SearchRow.maximumBytes - 10)
     }
 
+    @Test("words that are there a million times are there once, among as many that are not")
+    func often() throws {
+        let rare = (0..<100_000).map { "w\($0)" }
+        let text = rare.flatMap { ["a", "b", $0, "a", "c", "a", "b", "c", "a", "b"] }.joined(separator: " ")
+        let row = try #require(SearchRow(sequence: 1, project: ProjectID(7), text: text))
+        let words = String(decoding: row.words, as: UTF8.self).split(separator: " ").map { String($0.dropFirst().dropLast()) }
+        #expect(words.count == rare.count + 3 + 1 + SearchText.Window.levels.count)
+        #expect(Set(words).isSuperset(of: rare + ["a", "b", "c"]))
+    }
+
     @Test("the plan of a stretch of the log says its words: every window has those of its rows")
     func windows() {
         for last in [0, 5, 8191, 8192, 1_000_000, 70_000_000] as [Int64] {

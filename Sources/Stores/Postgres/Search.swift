@@ -42,19 +42,23 @@ struct SearchRow {
     /// Bytes of words in a row, each counted once: PostgreSQL has place for a mebibyte ("Text Search", "Limitations"), which some hundred
     /// thousand different words fill. Words beyond are not found.
     static let maximumBytes = 1_000_000
-    /// Bytes of words that are gathered before those that are there twice are taken out.
+    /// Words, and their bytes, that are gathered before those that are there twice are taken out.
+    private static let gatheredWords = 1 << 16
     private static let gatheredBytes = 4 * maximumBytes
 
     /// nil where there is nothing to be found.
     init?(sequence: Int64, project: ProjectID, text: String) {
         var found = WordList()
-        found.reserveCapacity(text.utf8.count)
+        found.reserveCapacity(min(text.utf8.count, Self.gatheredWords))
+        var room = Self.gatheredWords
         var isFull = false
         SearchText.forEachWord(of: text) { word in
             guard !isFull else { return }
             found.append(SearchText.lexeme(word))
-            guard found.byteCount >= Self.gatheredBytes else { return }
+            guard found.count >= room || found.byteCount >= Self.gatheredBytes else { return }
             found.sort()
+            // As many again as there are, so that long texts are not sorted for each new word.
+            room = max(Self.gatheredWords, 2 * found.count)
             isFull = found.byteCount >= Self.maximumBytes
         }
         guard !found.isEmpty else { return nil }

@@ -146,7 +146,7 @@ final class ThreadRows {
         """
 
     // Whether a thread is there was asked under the project's lock. ON CONFLICT would ask again, and lock each row before it changes it: a
-    // third of what writing threads costs.
+    // quarter of what writing threads costs.
     static let insert = """
         INSERT INTO thread (project, number, id, \(foldColumns.joined(separator: ", "))) SELECT $1, new.* FROM \(new)
         """

@@ -140,8 +140,9 @@ final class WorkingSet {
     func children(of parent: String) throws -> Set<OwnedID> {
         let key = key(parent)
         if let known = children[key] { return known }
+        let rows = try ask(Self.selectChildren, [project.number, [parent]])
         children.note(asked: [key])
-        keepChildren(try ask(Self.selectChildren, [project.number, [parent]]))
+        keepChildren(rows)
         return children[key]!
     }
 
