@@ -42,6 +42,15 @@ def message(thread="t-1", text="Hello", role="user", **fields):
     return {"type": "message", "id": new_id(), "thread": thread, "role": role, "content": text, **fields}
 
 
+def until(what, condition, seconds=15):
+    """Waits until a condition is true, and answers what it answered; `what` may be a function that tells how far it has come."""
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what() if callable(what) else what}"
+        time.sleep(0.05)
+    return value
+
+
 class Gateway:
     def __init__(self, demo=False):
         self.folder = tempfile.mkdtemp(prefix="parley-test-")
@@ -63,6 +72,18 @@ class Gateway:
     def answer(self, *words):
         return json.loads(self.command(*words, "--json").stdout)
 
+    def change(self, *words):
+        """Gives a command that changes a project or key, and waits until the running gateway goes by it."""
+        made = self.answer(*words)
+        # Changes become known in their order: who knows the later one knows this one too.
+        later = self.answer("key", "create", "--scope", "workspace", "--lane", "secret")
+        self.wait_until_known(later["key"])
+        return made
+
+    def wait_until_known(self, key):
+        headers = {"Authorization": f"Bearer {key}"}
+        until("the key to be known", lambda: requests.get(self.url + "/v1/threads", headers=headers, timeout=20).status_code != 401)
+
     def start(self, *options, env=None):
         words = [PARLEY, "serve", "--listen", f"127.0.0.1:{self.port}", "--data", self.folder, "--log-level", "warning", *options]
         if self.demo:
@@ -74,7 +95,7 @@ class Gateway:
             try:
                 if requests.get(self.url + "/readyz", timeout=1).status_code == 200:
                     return self
-            except requests.ConnectionError:
+            except requests.RequestException:
                 time.sleep(0.05)
         raise AssertionError("the gateway is not ready after 20 s")
 
@@ -87,7 +108,7 @@ class Gateway:
         """A project whose keys the running gateway knows already."""
         made = self.answer("project", "create", name, "--origin", "http://127.0.0.1:*", "--origin", "http://localhost:*", *options)
         project = Project(self, made)
-        project.wait_until_known()
+        self.wait_until_known(project.secret)
         return project
 
 
@@ -101,10 +122,7 @@ class Project:
         self.secret = made["secretKey"]
 
     def wait_until_known(self):
-        deadline = time.monotonic() + 5
-        while self.get("/v1/threads").status_code != 200:
-            assert time.monotonic() < deadline, "a new key is not known after 5 s"
-            time.sleep(0.1)
+        self.gateway.wait_until_known(self.secret)
 
     def post(self, events, key=None, path="/v1/events", **options):
         key = key or self.secret

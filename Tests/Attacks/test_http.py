@@ -14,8 +14,8 @@ import pytest
 import requests
 
 import doors
-from parley_process import Gateway, message, new_id
-from watch import MEGABYTE, Neighbour, Watch, until
+from parley_process import Gateway, message, new_id, until
+from watch import MEGABYTE, Neighbour, Watch
 from wire import CLOSE, CONTINUATION, PING, PONG, TEXT, UPGRADE, Line, Socket, ask, frame, request
 
 # ----------------------------------------------------------------------------------------------------- slow attackers
@@ -318,7 +318,7 @@ def test_an_answer_to_head_has_no_body(gateway, path):
         line.send(request("HEAD", path) + request("GET", "/healthz"))
         first = line.answer(has_body=False)
         assert first is not None
-        until(lambda: line.more(0.2) or line.buffer or line.is_over)
+        until("an answer or the end", lambda: line.more(0.2) or line.buffer or line.is_over)
         assert line.buffer.startswith(b"HTTP/1.1 "), f"{first.status}, then {line.buffer[:120]!r}"
 
 
@@ -689,7 +689,7 @@ def test_who_holds_bodies_open_takes_no_room_from_others_and_is_told_to_come_aga
     assert ask(fresh.gateway, request("POST", "/v1/events", headers, json.dumps(message()).encode()), "127.0.0.2").status == 200
     for line in lines:
         line.close()
-    until(lambda: "parley_held_bytes 0\n" in requests.get(fresh.gateway.url + "/metrics", timeout=5).text, 5, "room is still taken")
+    until("room to be free", lambda: "parley_held_bytes 0\n" in requests.get(fresh.gateway.url + "/metrics", timeout=5).text)
     assert ask(fresh.gateway, head + body, "127.0.0.2").status != 503
 
 
@@ -708,7 +708,7 @@ def test_messages_in_pieces_do_not_add_up_without_end(fresh):
     finally:
         for line in lines:
             line.close()
-    until(lambda: "parley_held_bytes 0\n" in requests.get(fresh.gateway.url + "/metrics", timeout=5).text, 5, "room is still taken")
+    until("room to be free", lambda: "parley_held_bytes 0\n" in requests.get(fresh.gateway.url + "/metrics", timeout=5).text)
 
 
 def test_chunk_extensions_and_trailers_are_not_kept(bombed):
@@ -863,7 +863,7 @@ def test_one_address_opens_so_many_sockets_and_no_more_and_another_is_not_punish
     made_up = wishes("127.0.0.7", *[(name, f"203.0.113.{number}") for name in names for number in range(20)])
     assert sum(answer.status == 429 for answer in made_up) > 40, "made-up addresses were believed"
     assert wishes("127.0.0.8", plain)[0].status == 101
-    until(lambda: wishes("127.0.0.7", plain)[0].status == 101, 5, "it is never let in again")
+    until("it to be let in again", lambda: wishes("127.0.0.7", plain)[0].status == 101)
 
 
 # ------------------------------------------------------------------------------------------------- comings and goings
@@ -892,11 +892,10 @@ def test_two_thousand_connections_leave_no_descriptor_behind(fresh):
                 with contextlib.suppress(OSError):
                     line.socket.shutdown(socket.SHUT_WR)
                 line.close()
-    assert watch.files_settle(before + 4, 15), f"{watch.files()} descriptors are open; before there were {before}"
+    assert watch.files_settle(before + 4, 60), f"{watch.files()} descriptors are open; before there were {before}"
     assert watch.memory() - memory < 64 * MEGABYTE
     # The counts come back as well: nobody is in who has gone.
-    until(lambda: "parley_sockets_open 0\n" in requests.get(fresh.gateway.url + "/metrics", timeout=5).text, 5,
-        "sockets that are gone are counted as open")
+    until("no socket to be counted", lambda: "parley_sockets_open 0\n" in requests.get(fresh.gateway.url + "/metrics", timeout=5).text)
 
 
 def write(project, text=None, whole=True):
@@ -980,7 +979,7 @@ def test_one_address_has_so_many_connections_and_no_more(few_places):
     lines = [Line(gateway, "127.0.0.60") for _ in range(8)] + [Socket(few_places, source="127.0.0.60") for _ in range(2)]
     try:
         assert [line.opening.status for line in lines[8:]] == [101, 101]
-        until(lambda: figure(gateway, "parley_connections_of_one_address") == 10, 3)
+        until("ten connections", lambda: figure(gateway, "parley_connections_of_one_address") == 10)
         for number in range(20):
             with Line(gateway, "127.0.0.60") as line:
                 if number % 2:
@@ -992,11 +991,11 @@ def test_one_address_has_so_many_connections_and_no_more(few_places):
         assert figure(gateway, "parley_connections_of_one_address") == 10
         assert figure(gateway, "parley_connections_turned_away_total") == 20
         lines.pop().close()
-        until(lambda: ask(gateway, request("GET", "/healthz"), "127.0.0.60").status == 200, 3, "a place that was left is not free")
+        until("a place that was left to be free", lambda: ask(gateway, request("GET", "/healthz"), "127.0.0.60").status == 200)
     finally:
         for line in lines:
             line.close()
-    until(lambda: figure(gateway, "parley_connections_open") <= 1, 5, "places are still taken")
+    until("all places to be free", lambda: figure(gateway, "parley_connections_open") <= 1)
 
 
 def test_a_trusted_proxy_has_places_for_all_and_each_behind_it_for_so_many_sockets(few_places):
@@ -1014,7 +1013,7 @@ def test_a_trusted_proxy_has_places_for_all_and_each_behind_it_for_so_many_socke
         with contextlib.suppress(ConnectionError):
             opened += [Line(gateway, "127.0.0.62") for _ in range(10)]
         before = figure(gateway, "parley_connections_open")
-        until(lambda: figure(gateway, "parley_connections_open") >= 35, 3, f"{before} connections are open")
+        until(f"35 connections; before there were {before}", lambda: figure(gateway, "parley_connections_open") >= 35)
         with Line(gateway, "127.0.0.62") as line:
             line.send(request("GET", "/healthz", [("X-Forwarded-For", "198.51.100.99")]))
             assert line.answer(3).status == 429
@@ -1034,14 +1033,14 @@ def test_who_is_too_slow_is_let_go(sluggards, name, least, most):
     """Threat: connections that dribble, stall or read nothing are held for ever. Heads have 10 s, pauses in bodies 10 s, whole bodies and unread
     answers 60 s, sockets two and a half heartbeats."""
     sluggard = sluggards.all[name]
-    until(lambda: sluggard.lasted is not None, max(1, sluggard.begun + most + 1 - time.monotonic()), f"it was borne for more than {most} s")
+    until(f"the end of what may last {most} s", lambda: sluggard.lasted is not None, max(1, sluggard.begun + most + 1 - time.monotonic()))
     assert least <= sluggard.lasted <= most, f"it was borne for {sluggard.lasted:.1f} s"
 
 
 def test_who_was_let_go_is_told_why(sluggards):
     """A client that is slow by misfortune learns what to mend: 408 for a body, 4104 and 4201 for a socket."""
     told = ["a body that stalls", "a body, byte by byte", "a body, chunk by chunk", "no hello", "no hello, but pings", "silent after hello"]
-    until(lambda: all(sluggards.all[name].lasted is not None for name in told), 70)
+    until("the end of all that are told", lambda: all(sluggards.all[name].lasted is not None for name in told), 70)
     heard = {name: sluggard.heard for name, sluggard in sluggards.all.items()}
     for name in told[:3]:
         assert heard[name].startswith(b"HTTP/1.1 408") and b"body_timeout" in heard[name], name
@@ -1050,8 +1049,8 @@ def test_who_was_let_go_is_told_why(sluggards):
 
 def test_after_all_that_no_place_is_taken(sluggards):
     """Threat: attackers that were let go still hold something. No descriptor, no socket and no memory is left of them."""
-    until(lambda: all(sluggard.lasted is not None for sluggard in sluggards.many), 20, "some of the dribbling heads are still held")
+    until("the end of the dribbling heads", lambda: all(sluggard.lasted is not None for sluggard in sluggards.many), 20)
     assert max(sluggard.lasted for sluggard in sluggards.many) < 18
-    until(lambda: "parley_sockets_open 0\n" in requests.get(sluggards.gateway.url + "/metrics", timeout=5).text, 5)
+    until("no socket to be counted", lambda: "parley_sockets_open 0\n" in requests.get(sluggards.gateway.url + "/metrics", timeout=5).text)
     assert Watch(sluggards.gateway).files_settle(sluggards.files + 4), "descriptors are left behind"
     sluggards.project.assert_law()

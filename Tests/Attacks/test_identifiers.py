@@ -12,8 +12,8 @@ import requests
 import websockets
 
 import doors
-from parley_process import message, new_id
-from watch import MEGABYTE, Neighbour, until
+from parley_process import message, new_id, until
+from watch import MEGABYTE, Neighbour
 from wire import TEXT, Line, Socket, frame, request
 
 SQUATTED, TRUE = "the stranger's words", "the owner's words"
@@ -763,4 +763,4 @@ def test_a_flood_of_conflicts_stays_countable_and_the_list_of_them_short(project
         assert set(results) <= {"conflict", "dropped"}
     assert len(project.read("/v1/quarantine", limit=50)["items"]) == 50
     assert project.conversation("t-1")["items"][0]["content"] == "original"
-    until(lambda: project.read("/v1/outcomes")["total"]["received"] == 3001)
+    until("all to be counted", lambda: project.read("/v1/outcomes")["total"]["received"] == 3001)

@@ -15,8 +15,8 @@ from urllib.parse import quote
 import pytest
 import requests
 
-from parley_process import Gateway, Project, message, new_id
-from watch import Neighbour, until
+from parley_process import Gateway, Project, message, new_id, until
+from watch import Neighbour
 from wire import Line, ask, request
 
 EVIL = "https://evil.example"
@@ -561,7 +561,7 @@ def test_a_change_that_lives_tells_ids_and_no_words(project):
                     return
     thread = threading.Thread(target=listen, daemon=True)
     thread.start()
-    until(lambda: any("ready" in line for line in seen))
+    until("the stream to be ready", lambda: any("ready" in line for line in seen))
     assert set(project.send(message(thread=hostile[:100], text=hostile), {"type": "event", "id": new_id(), "thread": hostile[:100],
         "name": hostile[:100]}, {"type": hostile[:60], "id": new_id(), "thread": hostile[:100]}, key=project.public)) == {"stored"}
     assert project.send(message(thread="hostile-end")) == ["stored"]

@@ -72,11 +72,3 @@ class Neighbour:
     def __exit__(self, *_):
         self.over.set()
         self.thread.join(70)
-
-
-def until(condition, seconds=10, why="it did not come to that in time"):
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < deadline, why
-        time.sleep(0.05)
-    return value

@@ -9,7 +9,7 @@ import time
 import pytest
 import requests
 
-from parley_process import ROOT, Gateway, Project, free_port
+from parley_process import ROOT, Gateway, Project, free_port, until
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def demo():
         try:
             if requests.get(chat, timeout=1).ok:
                 break
-        except requests.ConnectionError:
+        except requests.RequestException:
             assert time.monotonic() < deadline and backend.poll() is None, "the demo backend did not start"
             time.sleep(0.1)
     yield project, chat
@@ -41,13 +41,6 @@ def demo():
 def say(page, text):
     page.fill("#text", text)
     page.click("#send")
-
-
-def wait_for(what, condition, seconds=15):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
-        time.sleep(0.1)
 
 
 def items(project):
@@ -69,21 +62,21 @@ def test_what_is_typed_is_stored_once_answered_and_parented(browser, demo):
     typed = ["Hello there!", "What is your name?", "<script>alert(1)</script><img src=x onerror=alert(2)>", "Tell me a joke"]
     for number, text in enumerate(typed):
         say(page, text)
-        wait_for("an answer", lambda: page.locator(".bubble[data-id]").count() >= 2 * number + 2)
-    wait_for("all bubbles say stored", lambda: page.locator(".bubble[data-id]:not([data-state=stored])").count() == 0)
+        until("an answer", lambda: page.locator(".bubble[data-id]").count() >= 2 * number + 2)
+    until("all bubbles say stored", lambda: page.locator(".bubble[data-id]:not([data-state=stored])").count() == 0)
     page.locator("button[aria-pressed]").first.click()
     page.close()
-    wait_for("all is stored", lambda: texts(project) == sorted(typed) and len(texts(project, "assistant")) == 4)
+    until("all is stored", lambda: texts(project) == sorted(typed) and len(texts(project, "assistant")) == 4)
     whole = items(project)
     assert len({item["id"] for item in whole}) == len(whole)
     for item in whole:
         if item.get("role") == "user":
-            wait_for("a run under its message", lambda: project.read(f"/v1/messages/{item['id']}")["message"]["runs"])
+            until("a run under its message", lambda: project.read(f"/v1/messages/{item['id']}")["message"]["runs"])
             (run, *_) = project.read(f"/v1/messages/{item['id']}")["message"]["runs"]
             assert run["link"] == "bound" and run["output"] and run["endedAt"]
         elif item.get("role") == "assistant":
             assert item["replyTo"] in {other["id"] for other in whole}
-    wait_for("the click on thumbs up", lambda: sum(i["feedback"]["up"] for i in items(project) if i["type"] == "message") == 1)
+    until("the click on thumbs up", lambda: sum(i["feedback"]["up"] for i in items(project) if i["type"] == "message") == 1)
     assert faults == []
 
 
@@ -103,7 +96,7 @@ def test_a_message_typed_right_before_leaving_arrives(browser, demo, delay):
         page.wait_for_selector("#text")
         if number == 1:
             page.reload()
-    wait_for("what was typed in haste", lambda: [t for t in texts(project) if t.startswith(f"leaving after {delay} ms,")] == [
+    until("what was typed in haste", lambda: [t for t in texts(project) if t.startswith(f"leaving after {delay} ms,")] == [
         f"leaving after {delay} ms, {number}" for number in range(3)])
     page.close()
 
@@ -113,12 +106,12 @@ def test_messages_wait_for_a_gateway_that_is_away(browser, demo):
     page = browser.new_page()
     page.goto(chat)
     say(page, "before the fall")
-    wait_for("the first", lambda: "before the fall" in texts(project))
+    until("the first", lambda: "before the fall" in texts(project))
     project.gateway.stop()
     say(page, "while it is away")
     time.sleep(1)
     project.gateway.start()
-    wait_for("what was said in between", lambda: "while it is away" in texts(project), 40)
+    until("what was said in between", lambda: "while it is away" in texts(project), 40)
     assert texts(project).count("before the fall") == 1
     page.close()
 
@@ -141,7 +134,7 @@ def test_a_reviewer_signs_in_and_reads_what_was_said_as_text(browser, demo):
     page.get_by_text(re.compile(r"^\d+ runs?$")).first.click()
     page.screenshot(path=os.path.join(shots, "wide.png"))
     page.fill("input[type=search]", "joke")
-    wait_for("the search narrows the list", lambda: "q=joke" in page.evaluate("() => location.hash"))
+    until("the search narrows the list", lambda: "q=joke" in page.evaluate("() => location.hash"))
     asked = next(item for item in items(project) if item.get("content") == "Tell me a joke")
     thread = project.read(f"/v1/messages/{asked['id']}")["message"]["thread"]
     thread = thread["id"] if isinstance(thread, dict) else thread

@@ -9,7 +9,7 @@ from urllib.parse import urljoin
 import pytest
 
 from page import thing
-from parley_process import message, new_id
+from parley_process import message, new_id, until
 from review import House
 
 MINUTE = 60_000
@@ -506,14 +506,6 @@ def judged(project):
 
 def thread_of(project):
     return project.read("/v1/threads/t-1")["thread"]
-
-
-def until(what, condition, seconds=10):
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
-        time.sleep(0.05)
-    return value
 
 
 def test_a_thumb_and_why(page, house, judged):

@@ -8,7 +8,7 @@ import pytest
 import requests
 
 from page import thing
-from parley_process import Project, message, new_id
+from parley_process import Project, message, new_id, until
 from review import House
 
 MINUTE = 60_000
@@ -28,14 +28,6 @@ def project(house):
     project = house.project(f"set-up-{next(numbers)}")
     yield project
     project.assert_law()
-
-
-def until(what, condition, seconds=10):
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
-        time.sleep(0.05)
-    return value
 
 
 def ago(milliseconds):

@@ -18,7 +18,8 @@ import requests
 
 import tabs
 from faults import Loop, Pages
-from visits import NONE, TRACES, Projects, Visit, on_disk, uncompressible, wait_for
+from parley_process import until
+from visits import NONE, TRACES, Projects, Visit, on_disk, uncompressible
 
 # Where Debian's packages node-react and node-react-dom put their script-tag builds.
 REACT = Path(os.environ.get("REACT_UMD", "/usr/share/nodejs"))
@@ -169,7 +170,7 @@ def test_a_page_that_comes_back_from_the_cache_goes_on(one, visit, over):
     visit.keeps("before")
     assert len(visit.line.open_sockets()) == (over == "socket")
     leave(tab, there)
-    wait_for("the socket to be closed", lambda: not visit.line.open_sockets(), 5)
+    until("the socket to be closed", lambda: not visit.line.open_sockets(), 5)
     tab.evaluate("() => { setTimeout(() => history.back()) }")
     tab.arrives(url)
     if over == "fetch" or one.name == "chromium":
@@ -259,7 +260,7 @@ def test_retry_after_is_obeyed(visit, status):
     visit.line.faults.answers = [(status, 3)]
     tab = visit.opened()
     tab.evaluate("() => say('asked to wait')")
-    wait_for("the refusal", lambda: visit.line.posts() and visit.line.posts()[0].answered)
+    until("the refusal", lambda: visit.line.posts() and visit.line.posts()[0].answered)
     tab.evaluate("() => say('meanwhile')")
     visit.keeps("asked to wait", "meanwhile")
     first, second = visit.line.posts()[:2]
@@ -273,8 +274,8 @@ def test_a_body_that_is_refused_for_good_costs_one_event_at_most(visit, status):
     visit.line.faults.answers = [(status, 0)] * 3
     tab = visit.opened()
     tab.evaluate("() => { for (let number = 0; number < 4; number++) say('m' + number) }")
-    wait_for("the refusals to be used up", lambda: not visit.line.faults.answers, 20)
-    wait_for("a report", lambda: sum(visit.reported().values()) == 4 - len(visit.kept()) <= 1, 20)
+    until("the refusals to be used up", lambda: not visit.line.faults.answers, 20)
+    until("a report", lambda: sum(visit.reported().values()) == 4 - len(visit.kept()) <= 1, 20)
     visit.keeps(*visit.kept())
 
 
@@ -297,7 +298,7 @@ def test_fetch_takes_the_place_of_a_socket_that_a_proxy_blocks(visit, upgrades):
     assert {each["transport"] for each in visit.events()} == {"http"} and not visit.line.sockets
     visit.line.faults.upgrades = ""
     visit.line.cut()
-    wait_for("a socket after all", lambda: visit.line.open_sockets(), 20)
+    until("a socket after all", lambda: visit.line.open_sockets(), 20)
 
 
 def test_a_message_of_200_kb_is_dropped_and_reported_and_holds_nothing_up(visit):
@@ -342,7 +343,7 @@ def test_the_next_visit_hears_what_became_of_the_last_beacon(visit):
     leave(tab, url + "?again")
     leave(tab, url + "?and-again", "one more")
     tab.ready()
-    wait_for("both", lambda: visit.kept() == ["by beacon", "one more"])
+    until("both", lambda: visit.kept() == ["by beacon", "one more"])
     visit.keeps("by beacon", "one more")
     tab.wait_for("() => Object.keys(localStorage).every((key) => !localStorage[key].includes('by beacon') && !localStorage[key].includes('one more'))")
 
@@ -375,7 +376,7 @@ def test_what_storage_does_not_hold_is_reported_by_the_next_visit(visit, count, 
     leave(tab, visit.plain())
     visit.line.back()
     tab.goto(url).ready()
-    wait_for(lambda: f"{count} in all: {len(visit.kept()) - 1} stored, {visit.reported()}", lambda: len(visit.kept()) - 1 + sum(visit.reported().values()) == count)
+    until(lambda: f"{count} in all: {len(visit.kept()) - 1} stored, {visit.reported()}", lambda: len(visit.kept()) - 1 + sum(visit.reported().values()) == count)
     kept = visit.kept()
     assert len(kept) == len(set(kept)) and (len(kept) - 1 >= 200 if size < 100 else sum(map(len, kept)) > 190_000)
     visit.keeps(*kept)
@@ -690,7 +691,7 @@ def test_the_strictest_policy_with_a_nonce_is_obeyed(visit):
         url = visit.page(how, before=violations, nonce="n0nce", headers={"Content_Security_Policy": policy}, storage="true")
         tab = visit.tab(url).ready()
         tab.evaluate("(text) => say(text)", how)
-        wait_for(f"{how} to arrive", lambda how=how: how in visit.kept())
+        until(f"{how} to arrive", lambda how=how: how in visit.kept())
         assert [each for each in tab.evaluate("() => violations") if "favicon" not in each] == []
         leave(tab, visit.plain(), how + ", leaving")
     visit.keeps(*[how + end for how in ("loader", "script", "module") for end in ("", ", leaving")])

@@ -16,6 +16,7 @@ from pathlib import Path
 import requests
 
 from faults import SCRIPTS, Line
+from parley_process import until
 
 # The page's own part: it listens for what escapes, and says things.
 HARNESS = """
@@ -37,14 +38,6 @@ TRACES = """async () => ({
 NONE = {"local": {}, "session": {}, "cookie": "", "databases": 0, "caches": 0}
 
 numbers = itertools.count()
-
-
-def wait_for(what, condition, seconds=15):
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what() if callable(what) else what}"
-        time.sleep(0.05)
-    return value
 
 
 class Projects:
@@ -157,9 +150,9 @@ class Visit:
     def keeps(self, *texts, lost=None, within=15):
         """Every text is stored once, nothing else is, and client reports say what was lost."""
         expected = sorted(texts)
-        wait_for(lambda: f"{brief(expected)} to be stored; there is {brief(self.kept())}", lambda: self.kept() == expected, within)
+        until(lambda: f"{brief(expected)} to be stored; there is {brief(self.kept())}", lambda: self.kept() == expected, within)
         if lost:
-            wait_for(lambda: f"{lost} to be reported; there is {self.reported()}", lambda: self.reported() == lost, within)
+            until(lambda: f"{lost} to be reported; there is {self.reported()}", lambda: self.reported() == lost, within)
         self.told = expected
         return self
 
@@ -220,5 +213,5 @@ def on_disk(folder, text, seconds=30):
                         return True
         return False
 
-    wait_for(f"{text} to be on the disk", there, seconds)
+    until(f"{text} to be on the disk", there, seconds)
     return time.monotonic() - began

@@ -2,7 +2,6 @@
 
 import getpass
 import json
-import time
 
 import requests
 
@@ -62,7 +61,7 @@ def test_every_command_that_changes_something_is_noted(gateway, tmp_path):
 
 def test_a_project_that_a_key_makes_is_noted_once(gateway):
     key = gateway.answer("key", "create", "--scope", "workspace", "--lane", "secret")["key"]
-    time.sleep(1.5)
+    gateway.wait_until_known(key)
     for _ in range(2):
         trace = {"id": new_id(), "name": "answer", "project_name": "made-by-key", "start_time": "2026-01-01T00:00:00Z", "input": {"a": 1}}
         answer = requests.post(

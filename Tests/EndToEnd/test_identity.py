@@ -17,7 +17,7 @@ import websockets
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from parley_process import PARLEY, message, new_id
+from parley_process import PARLEY, message, new_id, until
 
 
 def part(value):
@@ -42,18 +42,11 @@ def signed(gateway, project):
 
 def check(project, mode):
     project.gateway.command("project", "set", project.name, "--check", f"identity={mode}")
-    wait_for(lambda: answer_to(project, "not a token") == (None if mode == "off" else "invalid_token"))
+    until("the mode to hold", lambda: answer_to(project, "not a token") == (None if mode == "off" else "invalid_token"))
 
 
 def answer_to(project, token):
     return asyncio.run(greet(project, token))[1]
-
-
-def wait_for(condition, seconds=5):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not come to that"
-        time.sleep(0.1)
 
 
 @contextlib.asynccontextmanager
@@ -263,14 +256,14 @@ def test_a_backend_may_keep_its_private_key(gateway, signed, tmp_path, make, alg
     added = gateway.answer("identity", "add", signed.name, "--public-key", str(file))
     assert added["algorithm"] == algorithm
     signed.check("enforce")
-    wait_for(lambda: answer_to(signed, signed.token(key=private, algorithm=algorithm)) is None)
+    until("the key to hold", lambda: answer_to(signed, signed.token(key=private, algorithm=algorithm)) is None)
     # The secret is live beside it; a third key is one too many.
     assert answer_to(signed, signed.token()) is None
     refused = gateway.command("identity", "create", signed.name, check=False)
     assert refused.returncode == 1 and "revoke" in refused.stderr
     # Its public half as a shared secret opens nothing.
     gateway.command("identity", "revoke", signed.name, signed.secret_key["id"])
-    wait_for(lambda: answer_to(signed, signed.token()) == "invalid_token")
+    until("the old key to be refused", lambda: answer_to(signed, signed.token()) == "invalid_token")
     assert answer_to(signed, signed.token(key=private, algorithm=algorithm, headers={"kid": added["id"]})) is None
 
 
@@ -325,7 +318,7 @@ def test_the_command_line_says_whom_a_token_proves(gateway, signed):
 
 def test_where_users_are_hashed_a_token_still_proves_the_user_it_names(gateway, signed):
     gateway.command("project", "set", signed.name, "--scrub", "pattern:.+=hash:user@user.id", "--check", "identity=enforce")
-    wait_for(lambda: answer_to(signed, "not a token") == "invalid_token")
+    until("tokens to be asked for", lambda: answer_to(signed, "not a token") == "invalid_token")
     named, unnamed = message("t-1", user={"id": "ann@shop.example"}), message("t-1")
     assert send(signed, named, unnamed, token=signed.token("ann@shop.example")) == [("stored", None)] * 2
     users = [entry["user"] for entry in signed.conversation("t-1")["items"]]

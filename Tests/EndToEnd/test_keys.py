@@ -64,7 +64,7 @@ def test_a_secret_key_in_a_browser_is_refused(project):
 
 def test_a_workspace_key_names_its_project(project):
     key = project.gateway.answer("key", "create", "--scope", "workspace", "--lane", "secret")["key"]
-    time.sleep(1.5)
+    project.gateway.wait_until_known(key)
     refused(project.post([message()], key=key), 400, "project_required")
     refused(project.post([message()], key=key, params={"project": "nobody"}), 404, "project_unknown")
     answer = project.post([message()], key=key, params={"project": project.name})
@@ -73,8 +73,7 @@ def test_a_workspace_key_names_its_project(project):
 
 
 def test_quotas_are_announced_then_answered_with_429_and_nothing_is_lost(project):
-    project.gateway.command("project", "set", project.name, "--key-quota", "1/s:5")
-    time.sleep(1.5)
+    project.gateway.change("project", "set", project.name, "--key-quota", "1/s:5")
     answer = project.post([message() for _ in range(5)], key=project.public)
     assert answer.status_code == 200 and answer.headers["RateLimit-Limit"] == "5" and answer.headers["RateLimit-Remaining"] == "0"
     again = project.post([message() for _ in range(5)], key=project.public)
@@ -84,8 +83,7 @@ def test_quotas_are_announced_then_answered_with_429_and_nothing_is_lost(project
 
 
 def test_a_conversation_beyond_its_quota_costs_its_neighbours_nothing(project):
-    project.gateway.command("project", "set", project.name, "--no-quotas", "--quota", "thread=1/s:3", "--quota", "thread.bytes=1M/s")
-    time.sleep(1.5)
+    project.gateway.change("project", "set", project.name, "--no-quotas", "--quota", "thread=1/s:3", "--quota", "thread.bytes=1M/s")
     items = [message(thread="t-1") for _ in range(3)] + [message(thread="t-2")]
     assert [r["verdict"] for r in project.post(items, key=project.public).json()["results"]] == ["stored"] * 4
     answer = project.post([message(thread="t-1"), message(thread="t-2")], key=project.public)
@@ -99,8 +97,7 @@ def test_a_conversation_beyond_its_quota_costs_its_neighbours_nothing(project):
 
 
 def test_an_address_has_a_quota_of_bytes(project):
-    project.gateway.command("project", "set", project.name, "--no-quotas", "--quota", "address.bytes=1k/s:20k")
-    time.sleep(1.5)
+    project.gateway.change("project", "set", project.name, "--no-quotas", "--quota", "address.bytes=1k/s:20k")
     assert project.post([message(text="x" * 15_000)], key=project.public).status_code == 200
     answer = project.post([message(text="x" * 15_000)], key=project.public)
     assert answer.status_code == 429 and int(answer.headers["Retry-After"]) >= 1
@@ -109,8 +106,7 @@ def test_an_address_has_a_quota_of_bytes(project):
 
 
 def test_one_sockets_quota_is_not_anothers(project):
-    project.gateway.command("project", "set", project.name, "--no-quotas", "--quota", "session=1/s:3")
-    time.sleep(1.5)
+    project.gateway.change("project", "set", project.name, "--no-quotas", "--quota", "session=1/s:3")
 
     async def acks():
         url = f"{project.gateway.url.replace('http', 'ws')}/v1/socket?key={project.public}"

@@ -24,7 +24,7 @@ def start(tmp_path, **settings):
         try:
             if requests.get(gateway.url + "/readyz", timeout=1).status_code == 200:
                 return gateway, file
-        except requests.ConnectionError:
+        except requests.RequestException:
             time.sleep(0.05)
     raise AssertionError("the gateway is not ready after 20 s")
 

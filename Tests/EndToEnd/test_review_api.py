@@ -12,7 +12,7 @@ import urllib.parse
 import pytest
 import requests
 
-from parley_process import Gateway, message, new_id
+from parley_process import Gateway, message, new_id, until
 
 
 class Person:
@@ -46,16 +46,6 @@ def talk(project, thread, *texts, **fields):
     sent = [message(thread=thread, text=text, role=roles[number % 2], **fields) for number, text in enumerate(texts)]
     assert project.send(*sent) == ["stored"] * len(sent)
     return sent
-
-
-def until(condition, seconds=10):
-    deadline = time.monotonic() + seconds
-    while True:
-        value = condition()
-        if value:
-            return value
-        assert time.monotonic() < deadline, "it did not come to that in time"
-        time.sleep(0.05)
 
 
 def test_a_link_works_once_a_password_again_and_guessing_is_slowed(gateway, admin):
@@ -106,7 +96,7 @@ def test_judging_shows_in_the_conversation_and_the_policy_takes_scores_off_again
     removed, = whole["thread"]["removedScores"]
     assert removed["value"] == 0.75 and removed["why"] == "reactivated"
     assert removed["removedAt"] == [item for item in whole["items"] if item["id"] == again["id"]][0]["at"]
-    until(lambda: [e for e in admin.ask("GET", "/v1/audit", **at)["entries"] if e["action"] == "scores.removed"])
+    until("the removal in the audit log", lambda: [e for e in admin.ask("GET", "/v1/audit", **at)["entries"] if e["action"] == "scores.removed"])
 
 
 def test_roles_and_projects_hold(gateway, admin):
@@ -149,7 +139,7 @@ def test_filters_find_what_they_name(gateway, admin, project):
         {"type": "feedback", "id": new_id(), "target": answered["id"], "thumb": "down", "thread": "wrong"}) == ["stored"] * 6
     def found(**filters):
         return sorted(t["id"] for t in admin.ask("GET", "/v1/threads", **at, **filters)["threads"])
-    until(lambda: found(provenance="differs") == ["wrong"] and found(runs="pending"))
+    until("both to be found", lambda: found(provenance="differs") == ["wrong"] and found(runs="pending"))
     assert found(error="true") == ["wrong"] and found(error="false") == ["calm", "page"]
     # A run whose parent has not come hangs under no message either.
     assert found(runs="orphan") == ["calm", "page"] and found(runs="pending") == ["page"]
@@ -224,18 +214,18 @@ def test_live_tells_what_changes_and_goes_on_after_a_break(gateway, admin, proje
     other = gateway.project("other-" + new_id()[:8])
     url = f"{gateway.url}/v1/live?project={project.name}"
     stream = Stream(admin.http, url)
-    until(lambda: ("ready", ) == tuple(kind for kind, _ in stream.events))
+    until("the stream to be ready", lambda: ("ready", ) == tuple(kind for kind, _ in stream.events))
     talk(project, "t-1", "Hello")
     talk(other, "t-other", "Not yours")
     talk(project, "t-2", "Hello")
-    until(lambda: stream.threads() == ["t-1", "t-2"])
+    until("two threads to be told", lambda: stream.threads() == ["t-1", "t-2"])
     stream.end()
     talk(project, "t-3", "While nobody looked")
     again = Stream(admin.http, url, headers={"Last-Event-ID": stream.last})
-    until(lambda: again.threads() == ["t-3"])
+    until("the third to be told", lambda: again.threads() == ["t-3"])
     again.end()
     far = Stream(admin.http, url, headers={"Last-Event-ID": "999999999"})
-    until(lambda: [kind for kind, _ in far.events] == ["reset", "ready"])
+    until("a reset", lambda: [kind for kind, _ in far.events] == ["reset", "ready"])
     far.end()
     other.assert_law()
 
@@ -245,7 +235,7 @@ def test_a_gateway_that_stops_ends_its_streams():
     try:
         project = gateway.project("streams")
         stream = Stream(requests.Session(), f"{gateway.url}/v1/live", headers={"Authorization": f"Bearer {project.secret}"})
-        until(lambda: stream.events)
+        until("anything to be told", lambda: stream.events)
         begun = time.monotonic()
         gateway.stop()
         assert time.monotonic() - begun < 10
@@ -290,12 +280,12 @@ def test_a_project_is_set_up_over_the_page(gateway, admin):
     assert sent.json()["results"][0]["verdict"] == "stored"
     assert admin.ask("GET", f"/v1/projects/{name}")["project"]["lastEventAt"]
     admin.ask("PATCH", f"/v1/projects/{name}", {"origins": ["https://elsewhere.example"]})
-    until(lambda: requests.post(gateway.url + "/v1/events", headers=from_page, json=message(), timeout=20).status_code == 403)
+    until("the origin to be refused", lambda: requests.post(gateway.url + "/v1/events", headers=from_page, json=message(), timeout=20).status_code == 403)
     key = admin.ask("POST", "/v1/keys", {"lane": "secret", "label": "worker"}, status=201, **at)
     reads = {"Authorization": f"Bearer {key['text']}"}
     assert requests.get(gateway.url + "/v1/threads", headers=reads, timeout=20).status_code == 200
     admin.ask("DELETE", f"/v1/keys/{key['key']['id']}", status=204, **at)
-    until(lambda: requests.get(gateway.url + "/v1/threads", headers=reads, timeout=20).status_code == 401)
+    until("the key to be refused", lambda: requests.get(gateway.url + "/v1/threads", headers=reads, timeout=20).status_code == 401)
     admin.ask("DELETE", f"/v1/projects/{name}", {"name": "another"}, status=400)
     actions = [entry["action"] for entry in admin.ask("GET", "/v1/audit", **at)["entries"]]
     assert actions == ["key.revoke", "key.create", "project.change", "project.create"]
@@ -331,9 +321,9 @@ def test_figures_add_up(gateway, admin, project):
     project.send({"type": "run", "id": new_id(), "kind": "llm", "parent": asked["id"], "startedAt": "2026-01-01T00:00:00Z", "endedAt": "2026-01-01T00:00:02Z", "success": True},
                  {"type": "feedback", "id": new_id(), "target": answered["id"], "thumb": "up", "user": {"id": "u1"}, "thread": "t-1"})
     admin.ask("PUT", f"/v1/messages/{answered['id']}/feedback", {"thumb": "down"}, **at)
-    total = until(lambda: (lambda t: t if t["messages"] == 2 else None)(admin.ask("GET", "/v1/overview", **at)["total"]))
+    total = until("two messages to be counted", lambda: (lambda t: t if t["messages"] == 2 else None)(admin.ask("GET", "/v1/overview", **at)["total"]))
     assert (total["conversations"], total["users"], total["up"], total["down"]) == (1, 1, 1, 0)
-    past = until(lambda: (lambda t: t if t["runs"] == 1 else None)(
+    past = until("a run to be counted", lambda: (lambda t: t if t["runs"] == 1 else None)(
         admin.ask("GET", "/v1/overview", **at, **{"from": "2025-12-31T00:00:00Z", "to": "2026-01-02T00:00:00Z"})["total"]))
     assert past["latencyP50Ms"] == pytest.approx(2000, rel=0.05)
     user, = admin.ask("GET", "/v1/users", **at)["users"]

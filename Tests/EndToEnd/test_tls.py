@@ -13,7 +13,7 @@ import pytest
 import requests
 import websockets
 
-from parley_process import PARLEY, Gateway, free_port, message
+from parley_process import PARLEY, Gateway, free_port, message, until
 
 
 def make(folder, name, kind="rsa:2048"):
@@ -79,14 +79,7 @@ def first(gateway, pairs):
     """Each test begins with the first pair."""
     yield
     gateway.show(*pairs["first"])
-    until(lambda: gateway.shown() == "first")
-
-
-def until(condition, seconds=15):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to that in time"
-        time.sleep(0.1)
+    until("the first certificate", lambda: gateway.shown() == "first")
 
 
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion")
@@ -147,7 +140,7 @@ def test_a_renewed_pair_is_shown_to_newcomers_and_ends_no_connection(gateway, pa
     assert gateway.shown() == "first"
     with gateway.line() as old:
         gateway.show(*pairs["second"])
-        until(lambda: gateway.shown() == "second")
+        until("the second certificate", lambda: gateway.shown() == "second")
         assert requests.get(gateway.url + "/readyz", timeout=5).status_code == 200
         old.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert old.recv(65536).startswith(b"HTTP/1.1 200")
@@ -167,11 +160,11 @@ def test_a_broken_new_pair_is_said_and_changes_nothing(gateway, pairs, broken):
             file.write(text[:len(text) // 2])
     else:
         os.remove(gateway.key)
-    until(lambda: open(gateway.log.name).read().count("the certificate stays as it is") > said)
+    until("a word of the refusal", lambda: open(gateway.log.name).read().count("the certificate stays as it is") > said)
     assert gateway.shown() == "first" and requests.get(gateway.url + "/readyz", timeout=5).status_code == 200
     # Mended, it is shown.
     gateway.show(*pairs["second"])
-    until(lambda: gateway.shown() == "second")
+    until("the second certificate", lambda: gateway.shown() == "second")
 
 
 @pytest.mark.parametrize("first_words", [b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n", b"\x00" * 64, b"SSH-2.0-x\r\n", b"\x16\x03\x01\xff\xff" + b"x" * 9000])

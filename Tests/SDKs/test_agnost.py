@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from parley_process import message, new_id
+from parley_process import message, new_id, until
 
 SCRIPTS = Path(__file__).parent / "scripts"
 
@@ -132,10 +132,7 @@ def test_a_public_keys_texts_are_claimed_messages(project):
 @pytest.mark.parametrize("user", [None, {"userId": "u1", "email": "u@example.com"}])
 def test_tool_calls_of_an_mcp_server_are_tool_runs(project, user):
     run("agnost_mcp_server.py", project, user=user)
-    deadline = time.monotonic() + 10
-    while len(project.read("/v1/threads")["threads"]) < 1 and time.monotonic() < deadline:
-        time.sleep(0.1)
-    [thread] = project.read("/v1/threads")["threads"]
+    [thread] = until("the thread", lambda: project.read("/v1/threads")["threads"])
     made = {each["name"]: each for each in runs_of(project, thread["id"])}
     assert made["get_weather"]["kind"] == "tool" and made["get_weather"]["success"] is True
     assert made["get_weather"]["input"]["location"] == "Paris"

@@ -88,7 +88,7 @@ def test_spans_are_the_runs_below_with_usage_model_and_scores(run, project):
 
 @pytest.mark.parametrize("late, seconds", [(True, 0), (True, 2.6), (False, 2.6)], ids=["short", "two-batches", "in-arguments"])
 def test_track_sends_twice_and_is_one_turn_in_its_thread(run, project, late, seconds):
-    found = run("track", thread="t-1", late=late, seconds=seconds)
+    run("track", thread="t-1", late=late, seconds=seconds)
     conversation = project.conversation("t-1")
     assert texts(conversation) == [("user", "hello"), ("assistant", "answer to hello")]
     assert len(runs_of(conversation)) == 3
@@ -242,7 +242,7 @@ def test_more_than_one_batch_and_page(run):
 
 def test_a_workspace_key_writes_to_any_project(gateway):
     key = gateway.answer("key", "create", "--lane", "secret", "--scope", "workspace")["key"]
-    wait_until_known(gateway, key)
+    gateway.wait_until_known(key)
     found, log = sdk(gateway, key, "projects", names=["opik-one", "opik-two"])
     assert found["flushed"] is True and found["opik-one"] == ["opik-one"] and found["opik-two"] == ["opik-two"]
     assert "404" in str(found["unknown"]) and "is ignored" not in log
@@ -250,16 +250,9 @@ def test_a_workspace_key_writes_to_any_project(gateway):
 
 def test_a_project_is_deleted(gateway):
     key = gateway.answer("key", "create", "--lane", "secret", "--scope", "workspace")["key"]
-    wait_until_known(gateway, key)
+    gateway.wait_until_known(key)
     found, _ = sdk(gateway, key, "delete_project", name="opik-gone")
     assert found == {"flushed": True, "beside": 1, "left": 404}
-
-
-def wait_until_known(gateway, key):
-    deadline = time.monotonic() + 5
-    while requests.post(f"{gateway.url}/api/v1/private/auth", headers={"Authorization": key}, timeout=5).status_code != 204:
-        assert time.monotonic() < deadline, "a new key is not known after 5 s"
-        time.sleep(0.1)
 
 
 def test_a_project_key_keeps_to_its_project_and_says_so(gateway, project):

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from parley_process import PARLEY, ROOT, message
+from parley_process import PARLEY, ROOT, message, until
 
 
 def row_of_ports(count):
@@ -28,13 +28,6 @@ def row_of_ports(count):
             return first
         except OSError:
             continue
-
-
-def until(what, condition, within=60):
-    deadline = time.monotonic() + within
-    while not condition():
-        assert time.monotonic() < deadline, f"waited {within} s for {what}"
-        time.sleep(0.1)
 
 
 class Run:

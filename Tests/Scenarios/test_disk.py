@@ -575,7 +575,7 @@ class Copy(Gateway):
             try:
                 if requests.get(self.url + "/healthz", timeout=1).status_code == 200:
                     return True
-            except requests.ConnectionError:
+            except requests.RequestException:
                 time.sleep(0.05)
             assert time.monotonic() < deadline, "neither serving nor ended after 20 s"
         said = Path(self.log.name).read_text()
