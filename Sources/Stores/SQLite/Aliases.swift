@@ -153,7 +153,7 @@ extension SQLiteStore {
 
     public func giveNames(ofKey id: String, _ names: @escaping @Sendable (String) -> [String]) async throws -> Bool {
         let now = clock.now()
-        return try await pool.write { db in
+        return try await write { db in
             guard
                 let key = try Row.fetchOne(
                     db, sql: "SELECT project, names_from, names_since FROM key WHERE id = ? AND names_from IS NOT NULL", arguments: [id])

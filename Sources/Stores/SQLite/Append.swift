@@ -20,12 +20,7 @@ extension SQLiteStore {
         do {
             return try pool.writeWithoutTransaction { db in
                 try self.restoreFull(db)
-                var verdicts: [[Verdict]] = []
-                var learned = NumberCache()
-                try db.inTransaction(.immediate) {
-                    (verdicts, learned) = try self.append(deliveries, in: db)
-                    return .commit
-                }
+                let (verdicts, learned) = try self.turnstile.transaction(db) { try self.append(deliveries, in: db) }
                 // P-ID-3: not by an observer of the commit. One that fails at the sync leaves such an observer behind, and the next commit
                 // would call it: numbers nobody was given would then be somebody else's.
                 self.numbers.withLock { $0 = learned }

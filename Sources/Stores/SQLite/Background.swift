@@ -124,17 +124,11 @@ extension SQLiteStore {
             self.isRelaxed.withLock { $0 = true }
             try db.execute(sql: "PRAGMA synchronous = NORMAL")
             defer { try? self.restoreFull(db) }
-            var value: Value?
-            var stamp: ChangeStamp?
-            try db.inTransaction(.immediate) {
-                stamp = try ChangeStamp(db)
-                value = try work(db)
-                return .commit
-            }
+            let (stamp, value) = try self.turnstile.transaction(db) { (try ChangeStamp(db), try work(db)) }
             // Counted after the commit, in which the search index writes too; nobody else's changes are among them.
             let changes = db.totalChangesCount
             self.numbers.withLock { if $0.stamp == stamp { $0.stamp?.changes = changes } }
-            return value!
+            return value
         }
     }
 

@@ -121,6 +121,6 @@ extension SQLiteStore {
 
     /// Ends all sessions and takes back all sign-in links: those of a backup were ended or used since.
     public func endAllSessions() async throws {
-        try await pool.write { try $0.execute(sql: "DELETE FROM sign_in; DELETE FROM review_session") }
+        try await write { try $0.execute(sql: "DELETE FROM sign_in; DELETE FROM review_session") }
     }
 }

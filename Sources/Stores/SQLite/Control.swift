@@ -75,7 +75,7 @@ extension SQLiteStore {
         // Nobody comes in any more; what is there goes in stretches, so that other projects' commits need not wait for all of it.
         var isMore = true
         while isMore {
-            isMore = try await pool.write { db in
+            isMore = try await write { db in
                 let indexed = try Int64.fetchOne(db, sql: "SELECT indexed FROM search_state") ?? 0
                 let sequences = try Int64.fetchAll(
                     db, sql: "SELECT sequence FROM event WHERE project = ? LIMIT 2000", arguments: [number.number])
@@ -87,9 +87,9 @@ extension SQLiteStore {
                 return !sequences.isEmpty
             }
         }
-        try await pool.write { try $0.execute(sql: "UPDATE search_state SET purging = 1") }
+        try await write { try $0.execute(sql: "UPDATE search_state SET purging = 1") }
         for table in Self.projectTables {
-            try await pool.write { try $0.execute(sql: "DELETE FROM \(table) WHERE project = ?", arguments: [number.number]) }
+            try await write { try $0.execute(sql: "DELETE FROM \(table) WHERE project = ?", arguments: [number.number]) }
         }
     }
 
@@ -154,9 +154,9 @@ extension SQLiteStore {
     }
 
     /// Writes to projects or keys, and tells every process that they changed.
-    func change<Result: Sendable>(_ write: @Sendable @escaping (Database) throws -> Result) async throws -> Result {
-        try await pool.write { db in
-            let result = try write(db)
+    func change<Result: Sendable>(_ work: @Sendable @escaping (Database) throws -> Result) async throws -> Result {
+        try await write { db in
+            let result = try work(db)
             try db.execute(sql: "UPDATE control SET revision = revision + 1")
             return result
         }

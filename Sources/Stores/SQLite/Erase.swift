@@ -72,17 +72,14 @@ extension SQLiteStore {
             // What goes is overwritten where it stood.
             try db.execute(sql: "PRAGMA secure_delete = ON")
             defer { try? db.execute(sql: "PRAGMA secure_delete = FAST") }
-            var result = (false, erasure)
-            try db.inTransaction {
+            return try self.turnstile.transaction(db) {
                 try LogEnd.keep(db)
                 var eraser = try Eraser(db: db, project: project, erasure: erasure)
                 let isMore = try body(&eraser)
                 // Numbers of people that are gone must not be given to events again, by any process.
                 try db.execute(sql: "UPDATE control SET revision = revision + 1")
-                result = (isMore, eraser.erasure)
-                return .commit
+                return (isMore, eraser.erasure)
             }
-            return result
         }
         erasure = sum
         return isMore
@@ -116,7 +113,7 @@ extension SQLiteStore {
 
     /// Takes the words out of the search index, and what is left of them out of the file.
     private func finishErasure() async throws {
-        try await pool.write { try $0.execute(sql: "UPDATE search_state SET purging = 1") }
+        try await write { try $0.execute(sql: "UPDATE search_state SET purging = 1") }
         for _ in 0..<Self.purgesAtOnce where try await !purgeNext() { break }
         // The log that changes go through still has what they replaced; readers at work keep it until they are done.
         try await pool.writeWithoutTransaction { db in
@@ -138,13 +135,11 @@ extension SQLiteStore {
         return try await pool.writeWithoutTransaction { db in
             try db.execute(sql: "PRAGMA secure_delete = ON")
             defer { try? db.execute(sql: "PRAGMA secure_delete = FAST") }
-            var isDone = false
-            try db.inTransaction {
-                isDone = try step.take(db)
+            return try self.turnstile.transaction(db) {
+                let isDone = try step.take(db)
                 if isDone { try db.execute(sql: "UPDATE search_state SET purging = ?", arguments: [step.next?.rawValue ?? 0]) }
-                return .commit
+                return !isDone || step.next != nil
             }
-            return !isDone || step.next != nil
         }
     }
 }

@@ -5,7 +5,7 @@ import GRDB
 /// What reviewers leave beside the log: marks, views and the audit log; and what they look up about a thread.
 extension SQLiteStore {
     public func markSeen(_ thread: String, by member: String, at time: Timestamp, in project: ProjectID) async throws {
-        try await pool.write { db in
+        try await write { db in
             guard let number = try Targets(db: db, project: project).thread(named: thread) else { return }
             try db.execute(
                 sql: "INSERT INTO seen VALUES (?,?,?,?) ON CONFLICT DO UPDATE SET at = max(at, excluded.at)",
@@ -14,7 +14,7 @@ extension SQLiteStore {
     }
 
     public func markReviewed(_ thread: String, by name: String, at time: Timestamp?, in project: ProjectID) async throws -> Bool {
-        try await pool.write { db in
+        try await write { db in
             guard let number = try Targets(db: db, project: project).thread(named: thread) else { return false }
             if let time {
                 try db.execute(
@@ -40,7 +40,7 @@ extension SQLiteStore {
     }
 
     public func insert(_ view: SavedView, in project: ProjectID) async throws {
-        try await pool.write { db in
+        try await write { db in
             try db.execute(
                 sql: "INSERT OR REPLACE INTO saved_view VALUES (?,?,?,?,?,?)",
                 arguments: [project.number, view.id, view.name, view.query, view.owner, view.isShared])
@@ -48,7 +48,7 @@ extension SQLiteStore {
     }
 
     public func removeView(_ id: String, of owner: String?, in project: ProjectID) async throws -> Bool {
-        try await pool.write { db in
+        try await write { db in
             try db.execute(
                 sql: "DELETE FROM saved_view WHERE project = ? AND id = ? AND (?3 IS NULL OR owner = ?3)",
                 arguments: [project.number, id, owner])
@@ -109,7 +109,7 @@ extension SQLiteStore {
     // MARK: audit
 
     public func note(_ entry: AuditEntry, in project: ProjectID?) async throws {
-        try await pool.write { db in try Audit.note(entry, in: project, db: db) }
+        try await write { db in try Audit.note(entry, in: project, db: db) }
     }
 
     public func audit(matching filter: AuditFilter, limit: Int, after cursor: String?) async throws -> Page<AuditEntry> {

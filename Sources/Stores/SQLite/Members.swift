@@ -13,7 +13,7 @@ extension SQLiteStore {
     }
 
     public func insert(_ member: Member) async throws {
-        try await pool.write { db in
+        try await write { db in
             try Self.refuseName(of: member, db: db)
             try db.execute(
                 sql: "INSERT INTO member (id, name, folded, role, projects, password, created, seen) VALUES (?,?,?,?,?,?,?,?)",
@@ -25,7 +25,7 @@ extension SQLiteStore {
     }
 
     public func update(_ member: Member) async throws {
-        try await pool.write { db in
+        try await write { db in
             try Self.refuseName(of: member, db: db)
             try db.execute(
                 sql: """
@@ -47,7 +47,7 @@ extension SQLiteStore {
     }
 
     public func removeMember(_ id: String) async throws -> Bool {
-        try await pool.write { db in
+        try await write { db in
             try db.execute(sql: "DELETE FROM member WHERE id = ?", arguments: [id])
             guard db.changesCount > 0 else { return false }
             for table in ["sign_in", "review_session"] { try db.execute(sql: "DELETE FROM \(table) WHERE member = ?", arguments: [id]) }
@@ -60,13 +60,13 @@ extension SQLiteStore {
     }
 
     public func insertSignIn(_ digest: [UInt8], of member: String, expiresAt: Timestamp) async throws {
-        try await pool.write { db in
+        try await write { db in
             try db.execute(sql: "INSERT INTO sign_in VALUES (?,?,?)", arguments: [Blob(digest), member, expiresAt.microseconds])
         }
     }
 
     public func useSignIn(_ digest: [UInt8], at time: Timestamp) async throws -> Member? {
-        try await pool.write { db in
+        try await write { db in
             try db.execute(sql: "DELETE FROM sign_in WHERE expires <= ?", arguments: [time.microseconds])
             let row = try Row.fetchOne(
                 db, sql: "SELECT \(Member.columns) FROM sign_in s JOIN member m ON m.id = s.member WHERE s.digest = ?",
@@ -78,7 +78,7 @@ extension SQLiteStore {
 
     public func insertSession(_ digest: [UInt8], of member: String, expiresAt: Timestamp) async throws {
         let now = clock.now()
-        try await pool.write { db in
+        try await write { db in
             try db.execute(sql: "DELETE FROM review_session WHERE expires <= ?", arguments: [min(now, expiresAt).microseconds - 1])
             try db.execute(sql: "INSERT INTO review_session VALUES (?,?,?)", arguments: [Blob(digest), member, expiresAt.microseconds])
         }
@@ -95,7 +95,7 @@ extension SQLiteStore {
         guard var member = found else { return nil }
         if let seen = member.lastSeenAt, time.microseconds < seen.microseconds + Self.visitGrain { return member }
         member.lastSeenAt = time
-        try await pool.write { [member] db in
+        try await write { [member] db in
             try db.execute(
                 sql: "UPDATE member SET seen = ? WHERE id = ? AND (seen IS NULL OR seen < ?)",
                 arguments: [time.microseconds, member.id, time.microseconds])
@@ -104,11 +104,11 @@ extension SQLiteStore {
     }
 
     public func removeSession(_ digest: [UInt8]) async throws {
-        try await pool.write { db in try db.execute(sql: "DELETE FROM review_session WHERE digest = ?", arguments: [Blob(digest)]) }
+        try await write { db in try db.execute(sql: "DELETE FROM review_session WHERE digest = ?", arguments: [Blob(digest)]) }
     }
 
     public func endSessions(of member: String, except digest: [UInt8]?) async throws {
-        try await pool.write { db in
+        try await write { db in
             try db.execute(sql: "DELETE FROM sign_in WHERE member = ?", arguments: [member])
             try db.execute(
                 sql: "DELETE FROM review_session WHERE member = ? AND digest IS NOT ?", arguments: [member, digest.map { Blob($0) }])

@@ -66,7 +66,7 @@ extension SQLiteStore {
     }
 
     public func removeQuarantineItems(_ ids: [String], in project: ProjectID) async throws {
-        try await pool.write { db in
+        try await write { db in
             let arguments: StatementArguments = [project.number, QuarantineRows.numbers(ids)]
             let condition = "project = ? AND number IN (SELECT value FROM json_each(?))"
             let row = try Row.fetchOne(

@@ -47,6 +47,7 @@ public final class SQLiteStore: Sendable {
     let commitsMade = Atomic(0)
     let traffic = CommitTraffic()
     let commits = CommitQueue()
+    let turnstile: Turnstile
     /// Whether the writer's commits may not wait for the disk: false but while `writeDerived` is at work.
     let isRelaxed = Mutex(false)
 
@@ -69,6 +70,7 @@ public final class SQLiteStore: Sendable {
             throw OpenFailure(
                 description: "The data folder \(directory) is not writable for this user. Choose another with --data, or mend its rights.")
         }
+        turnstile = Turnstile(of: path)
         var options = GRDB.Configuration()
         options.maximumReaderCount = configuration.maximumReaders
         options.busyMode = .timeout(10)
