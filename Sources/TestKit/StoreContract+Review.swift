@@ -234,6 +234,33 @@ extension StoreContract {
             try require(try await store.user("u0", in: project.number) == users.last, "not by its ID")
             try require(try await store.user("u9", in: project.number) == nil, "there is no such user")
         },
+        Clause(sentence: "users are found among many, by words of many and of few") { store, project in
+            // Two threads each, the second in the order from the last to the first.
+            let count = 2200
+            for turn in 0..<2 {
+                _ = try await append(
+                    store, project,
+                    (0..<count).map {
+                        Sample.message(
+                            Sample.id(turn * count + $0), thread: "t-\(turn)-\($0)", at: Double(turn == 0 ? $0 : 3 * count - $0),
+                            user: "u\($0)")
+                    })
+            }
+            for (words, wanted) in [
+                (nil, Array(0..<count)), ("U", Array(0..<count)), ("u21", [21, 210, 211, 212] + (213...219) + (2100..<2200)),
+            ] {
+                var found: [String] = []
+                var cursor: String?
+                repeat {
+                    let page = try await store.users(in: project.number, matching: words, limit: 700, after: cursor)
+                    found += page.items.map(\.id)
+                    cursor = page.next
+                } while cursor != nil
+                try require(found == wanted.map { "u\($0)" }, "\(words ?? "without a word"): \(found.count) of \(wanted.count)")
+            }
+            try require(
+                try await store.users(in: project.number, matching: "u9999", limit: 9, after: nil).items.isEmpty, "there is no such user")
+        },
         Clause(sentence: "what a user said is gone, and what is sent again in any order is dropped as erased") { store, project in
             let other = try await store.createProject(named: "other-\(project.number)", settings: .init())
             let theirs = rich(1, thread: "t-1", user: "u1") + [Sample.message(Sample.id(90), thread: "t-2", "a guest", at: 2, user: "u1")]

@@ -60,14 +60,15 @@ struct ListPlanTests {
             #expect(!walk.contains("TEMP B-TREE"), "\(name): \(walk)")
         }
         let others = try await store.plansForTests(of: [
-            ThreadQuery.matches, ThreadQuery.matchesWithTexts, SQLiteStore.latestOfEach(), SQLiteStore.countsOfUser,
+            ThreadQuery.matches, ThreadQuery.matchesWithTexts, SQLiteStore.latestOfEach, SQLiteStore.latestOfEachMatching,
+            SQLiteStore.latestOfThese, SQLiteStore.people, SQLiteStore.oneOfMany, SQLiteStore.peopleMatching, SQLiteStore.countsOfUser,
             SQLiteStore.votesOfUser,
             OverviewReader.conversations, OverviewReader.votes, OverviewReader.counts, Follower.replies, Follower.subjects, Follower.turned,
             Follower.places, ConversationReader.predecessor,
             ConversationReader.nextItem, Targets.threadOfTurn,
         ])
         for plan in others {
-            for table in ["t", "thread", "event", "e", "run", "vote", "v", "score", "figure"] {
+            for table in ["t", "thread", "event", "e", "run", "vote", "v", "score", "figure", "p", "person"] {
                 #expect(!plan.split(separator: "; ").contains { $0 == "SCAN \(table)" || $0.hasPrefix("SCAN \(table) ") }, "\(plan)")
             }
         }

@@ -9,12 +9,16 @@ extension PostgresStore {
             guard parts.count == 2 else { throw ReadFailure.badCursor }
             start = (parts[0], parts[1])
         }
-        var (sql, arguments): (String, Arguments) = (Self.latestOfEach, [project.number, limit + 1, start.lastAt, start.number])
-        if let words = words?.lowercased(), !words.isEmpty {
-            sql = Self.latestOfEachMatching
-            arguments.append(words)
-        }
-        return try await pool.read { [sql, arguments] db in
+        let words = words?.lowercased() ?? ""
+        return try await pool.read { [start] db in
+            var arguments: Arguments = [project.number, limit + 1, start.lastAt, start.number]
+            var sql = words.isEmpty ? Self.latestOfEach : Self.latestOfEachMatching
+            if let people = try Self.people(matching: words, in: project, db: db) {
+                sql = Self.latestOfThese
+                arguments.append(people)
+            } else if !words.isEmpty {
+                arguments.append(words)
+            }
             var rows = Array(try db.fetchAll(sql, arguments))
             var next: String?
             if rows.count > limit {
@@ -25,12 +29,38 @@ extension PostgresStore {
         }
     }
 
+    /// Up to so many are asked for their latest threads one by one. Of more, the next are met soon where threads are walked, latest first;
+    /// of few they might all be at its far end.
+    static let peopleAtOnce = 2000
+
+    /// Those whose names or props have these words; nil where there are too many to ask each.
+    private static func people(matching words: String, in project: ProjectID, db: Database) throws -> [String]? {
+        guard words.isEmpty else {
+            let found = try String.fetchAll(db, sql: peopleMatching, arguments: [project.number, peopleAtOnce + 1, words])
+            return found.count > peopleAtOnce ? nil : found
+        }
+        guard try Int64.fetchOne(db, sql: oneOfMany, arguments: [project.number, peopleAtOnce]) == nil else { return nil }
+        return try String.fetchAll(db, sql: people, arguments: [project.number])
+    }
+
+    static let oneOfMany = "SELECT number FROM person WHERE project = $1 LIMIT 1 OFFSET $2"
+    static let people = "SELECT id FROM person WHERE project = $1"
+    static let peopleMatching = "SELECT p.id FROM person p WHERE p.project = $1 AND \(isNamed("$3")) LIMIT $2"
+
+    private static func isNamed(_ words: String) -> String {
+        "(strpos(lower(p.id), \(words)) > 0 OR strpos(lower(coalesce(p.props, '')), \(words)) > 0)"
+    }
+
+    static let latestOfThese = """
+        SELECT t.person, t.last_at, t.number FROM unnest($5) AS f (id) CROSS JOIN LATERAL (
+            SELECT l.person, l.last_at, l.number FROM thread l WHERE l.project = $1 AND l.person = f.id AND l.person IS NOT NULL
+            ORDER BY l.last_at DESC, l.number DESC LIMIT 1) t
+        WHERE (t.last_at, t.number) < ($3, $4) ORDER BY t.last_at DESC, t.number DESC LIMIT $2
+        """
+
     static let latestOfEach = latestOfEach("")
     static let latestOfEachMatching = latestOfEach(
-        """
-         AND EXISTS (SELECT 1 FROM person p WHERE p.project = $1 AND p.id = t.person
-            AND (strpos(lower(p.id), $5) > 0 OR strpos(lower(coalesce(p.props, '')), $5) > 0) OFFSET 0)
-        """)
+        " AND EXISTS (SELECT 1 FROM person p WHERE p.project = $1 AND p.id = t.person AND \(isNamed("$5")) OFFSET 0)")
 
     /// Each user's latest thread, latest first. Threads are walked in that order, and of each the index is asked whether its user has a
     /// later one: neither subquery can be turned into a join, with its limit and its offset.

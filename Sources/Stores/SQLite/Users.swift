@@ -4,24 +4,23 @@ import GRDB
 
 extension SQLiteStore {
     public func users(in project: ProjectID, matching words: String?, limit: Int, after cursor: String?) async throws -> Page<UserSummary> {
-        var condition = ""
-        var arguments: StatementArguments = [project.number]
-        if let words = words?.lowercased(), !words.isEmpty {
-            condition += """
-                 AND EXISTS (SELECT 1 FROM person p WHERE p.project = t.project AND p.id = t.person
-                    AND (instr(lower(p.id), ?) > 0 OR instr(lower(coalesce(p.props, '')), ?) > 0))
-                """
-            arguments += [words, words]
-        }
+        var start: (lastAt: Int64, number: Int64) = (.max, .max)
         if let cursor {
             let parts = cursor.split(separator: "~").compactMap { Int64($0) }
             guard parts.count == 2 else { throw ReadFailure.badCursor }
-            condition += " AND (t.last_at, t.number) < (?, ?)"
-            arguments += [parts[0], parts[1]]
+            start = (parts[0], parts[1])
         }
-        let sql = Self.latestOfEach(condition)
-        return try await pool.read { [arguments] db in
-            var rows = try Row.fetchAll(db, sql: sql, arguments: arguments + [limit + 1])
+        let words = words?.lowercased() ?? ""
+        return try await pool.read { [start] db in
+            var arguments: StatementArguments = [project.number, limit + 1, start.lastAt, start.number]
+            var sql = words.isEmpty ? Self.latestOfEach : Self.latestOfEachMatching
+            if let people = try Self.people(matching: words, in: project, db: db) {
+                sql = Self.latestOfThese
+                arguments += [EventRows.list(people)]
+            } else if !words.isEmpty {
+                arguments += [words]
+            }
+            var rows = try Row.fetchAll(db, sql: sql, arguments: arguments)
             var next: String?
             if rows.count > limit {
                 rows.removeLast()
@@ -31,14 +30,48 @@ extension SQLiteStore {
         }
     }
 
-    /// Each user's latest thread, latest first.
-    static func latestOfEach(_ condition: String = "") -> String {
+    /// Up to so many are asked for their latest threads one by one. Of more, the next are met soon where threads are walked, latest first;
+    /// of few they might all be at its far end.
+    static let peopleAtOnce = 2000
+
+    /// Those whose names or props have these words; nil where there are too many to ask each.
+    private static func people(matching words: String, in project: ProjectID, db: Database) throws -> [String]? {
+        guard words.isEmpty else {
+            let found = try String.fetchAll(db, sql: peopleMatching, arguments: [project.number, peopleAtOnce + 1, words])
+            return found.count > peopleAtOnce ? nil : found
+        }
+        guard try Int64.fetchOne(db, sql: oneOfMany, arguments: [project.number, peopleAtOnce]) == nil else { return nil }
+        return try String.fetchAll(db, sql: people, arguments: [project.number])
+    }
+
+    static let oneOfMany = "SELECT number FROM person WHERE project = ?1 LIMIT 1 OFFSET ?2"
+    static let people = "SELECT id FROM person WHERE project = ?1"
+    static let peopleMatching = "SELECT p.id FROM person p WHERE p.project = ?1 AND \(isNamed("?3")) LIMIT ?2"
+
+    private static func isNamed(_ words: String) -> String {
+        "(instr(lower(p.id), \(words)) > 0 OR instr(lower(coalesce(p.props, '')), \(words)) > 0)"
+    }
+
+    static let latestOfThese = """
+        SELECT t.person, t.last_at, t.number FROM json_each(?5) j CROSS JOIN thread t ON t.number = (
+            SELECT l.number FROM thread l INDEXED BY thread_person
+            WHERE l.project = ?1 AND l.person = j.value AND l.person IS NOT NULL ORDER BY l.last_at DESC, l.number DESC LIMIT 1)
+        WHERE (t.last_at, t.number) < (?3, ?4) ORDER BY t.last_at DESC, t.number DESC LIMIT ?2
         """
-        SELECT t.person, t.last_at, t.number FROM thread t INDEXED BY thread_activity WHERE t.project = ? AND t.person IS NOT NULL
+
+    static let latestOfEach = latestOfEach("")
+    static let latestOfEachMatching = latestOfEach(
+        " AND EXISTS (SELECT 1 FROM person p WHERE p.project = ?1 AND p.id = t.person AND \(isNamed("?5")))")
+
+    /// Each user's latest thread, latest first.
+    private static func latestOfEach(_ condition: String) -> String {
+        """
+        SELECT t.person, t.last_at, t.number FROM thread t INDEXED BY thread_activity
+        WHERE t.project = ?1 AND t.person IS NOT NULL AND (t.last_at, t.number) < (?3, ?4)
             AND NOT EXISTS (SELECT 1 FROM thread l INDEXED BY thread_person
-                WHERE l.project = t.project AND l.person = t.person AND l.person IS NOT NULL AND l.last_at >= t.last_at
+                WHERE l.project = ?1 AND l.person = t.person AND l.person IS NOT NULL AND l.last_at >= t.last_at
                     AND (l.last_at, l.number) > (t.last_at, t.number))\(condition)
-        ORDER BY t.last_at DESC, t.number DESC LIMIT ?
+        ORDER BY t.last_at DESC, t.number DESC LIMIT ?2
         """
     }
 
