@@ -79,6 +79,23 @@ def test_keys_are_made_and_revoked(page, house, project):
     until("the key to be refused", lambda: ask() == 401)
 
 
+def test_what_is_sent_while_a_save_is_under_way_is_saved_behind_it(page, house, project):
+    house.enter(page, project, role="admin", view="setup", section="rules")
+    page.sees("spinbutton", "Minutes without anything new")
+    page.evaluate("""() => {
+      const send = window.fetch;
+      window.fetch = async (...request) => {
+        if (request[1]?.method === 'PATCH') await new Promise((resolve) => setTimeout(resolve, 500));
+        return send(...request);
+      };
+      return true;
+    }""")
+    for minutes in ("20", "30", "40"):
+        page.fill("spinbutton", "Minutes without anything new", text=minutes)
+        page.press("Enter")
+    until("the last of them", lambda: settings(house, project)["inactiveAfterSeconds"] == 2400)
+
+
 def test_origins_quotas_and_retention_are_kept(page, house, project):
     house.enter(page, project, role="admin", view="setup", section="origins")
     page.fill("textbox", "Another origin", text="shop.example")

@@ -12,13 +12,12 @@ const SCORING = ["review", "open", "strict"];
 
 const settingsOf = (project) => project.settings !== null && typeof project.settings === "object" ? project.settings : {};
 
-/// A form that sends what `read()` answers with, and says how it went.
+/// A form that sends what `read()` answers with, and says how it went. What is changed and sent while a save is under way is saved behind it.
 function saved({ id, router, read }, ...fields) {
   const trouble = el("div");
   const act = el("button.primary", { type: "submit" }, t("act.save"));
-  return el("form.form", { on: { submit: async (event) => {
-    event.preventDefault();
-    act.disabled = true;
+  let isSaving = false, isOwed = false;
+  async function save() {
     replace(trouble);
     try {
       const body = read();
@@ -26,7 +25,20 @@ function saved({ id, router, read }, ...fields) {
       notice(t("state.saved"));
       if (body.name !== undefined) await router.reload();
     } catch (error) { if (!router.refused(error)) replace(trouble, failure(error)); }
-    act.disabled = false;
+  }
+  return el("form.form", { on: { submit: async (event) => {
+    event.preventDefault();
+    isOwed = true;
+    // Not disabled meanwhile: Enter would be heard by nobody.
+    if (isSaving) return;
+    isSaving = true;
+    act.setAttribute("aria-busy", "true");
+    while (isOwed) {
+      isOwed = false;
+      await save();
+    }
+    act.removeAttribute("aria-busy");
+    isSaving = false;
   } } }, ...fields, trouble, el("div", null, act));
 }
 
