@@ -231,6 +231,16 @@ struct DatabaseTests {
         #expect(throws: DatabaseError.self) { try ConnectionString("password=open-sesame host").parameters() }
     }
 
+    @Test("Kerberos is left alone, unless somebody asks for it")
+    func kerberos() throws {
+        func mode(_ text: String) throws -> String? {
+            try ConnectionString(text).parameters().last { $0.keyword == "gssencmode" }?.value
+        }
+        #expect(try mode("postgresql://parley@db.example/parley") == "disable")
+        #expect(try mode("postgresql://parley@db.example/parley?gssencmode=require") == "require")
+        #expect(try mode("service=parley") == nil)
+    }
+
     @Test("a statement that takes too long is ended")
     func timeout() async throws {
         try await withPool({ $0.statementTimeout = .milliseconds(200) }) { pool in

@@ -1,11 +1,12 @@
 import CLibPQ
+import Foundation
 
 /// Where the database is and how to get in: libpq's own connection string or URI (PostgreSQL, "Connection Strings").
 ///
 /// `postgresql://parley@db.example/parley?sslmode=verify-full&sslrootcert=/etc/ssl/db.pem`, or `host=db1,db2 dbname=parley
 /// user=parley`. TLS is said there: with `sslmode=verify-full` nobody in between can read or answer, with libpq's own default (`prefer`)
 /// somebody can. A password is better kept in a file (`passfile=…`) or in `PGPASSWORD` than here. With several hosts the one that
-/// takes writes is used.
+/// takes writes is used. Encryption by Kerberos is asked for there too: `gssencmode=require`.
 public struct ConnectionString: Sendable, CustomStringConvertible, CustomDebugStringConvertible, ExpressibleByStringLiteral {
     let text: String
     public init(_ text: String) { self.text = text }
@@ -39,6 +40,12 @@ public struct ConnectionString: Sendable, CustomStringConvertible, CustomDebugSt
         }
         for (keyword, value) in Self.defaults where !parameters.contains(where: { $0.keyword == keyword }) {
             parameters.append((keyword, value))
+        }
+        // Unless somebody asks for it, no Kerberos ticket is looked for, as libpq would do: what that leaves in a thread is cleared when the
+        // thread ends, and if the process ends meanwhile, libkrb5support aborts it with an assertion.
+        let places = ["PGGSSENCMODE", "PGSERVICE"].filter { getenv($0) != nil } + parameters.map(\.keyword)
+        if !places.contains(where: ["gssencmode", "service", "PGGSSENCMODE", "PGSERVICE"].contains) {
+            parameters.append(("gssencmode", "disable"))
         }
         // Texts travel and stand as UTF-8, whatever the environment says.
         parameters.removeAll { $0.keyword == "client_encoding" }
